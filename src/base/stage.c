@@ -1,0 +1,106 @@
+#include "base/stage.h"
+
+void run_queue_init(struct run_queue *queue)
+{
+    list_init(&queue->ready);
+    list_init(&queue->machines);
+    queue->now_ns = 0;
+}
+
+static void machine_move(struct machine *machine, int next)
+{
+    const struct machine_kind *kind = machine->kind;
+    CHECK(next >= 0 && next < kind->stage_count);
+    CHECK(next == kind->unwind || next == machine->stage
+          || (kind->stages[machine->stage].edges & BIT(next)) != 0);
+    machine->stage = (uint8_t)next;
+    machine->stage_ns = machine->queue->now_ns;
+}
+
+static void machine_run(struct machine *machine)
+{
+    CHECK(!machine->running && machine->waiting == 0);
+    machine->running = true;
+    for (;;) {
+        bool is_done = machine->stage == machine->kind->done;
+        int next = machine->kind->stages[machine->stage].run(machine);
+        if (next == STAGE_END) {
+            CHECK(is_done); /* the machine may be gone: touch nothing */
+            return;
+        }
+        if (next == STAGE_WAIT) {
+            CHECK(machine->waiting > 0 || list_is_linked(&machine->ready));
+            machine->running = false;
+            return;
+        }
+        CHECK(machine->waiting == 0);
+        machine_move(machine, next);
+        if (next == machine->kind->done)
+            list_remove(&machine->link);
+    }
+}
+
+size_t run_queue_run(struct run_queue *queue)
+{
+    size_t count = 0;
+    for (struct list *node; (node = list_pop_front(&queue->ready)) != NULL; count++)
+        machine_run(CONTAINER_OF(node, struct machine, ready));
+    return count;
+}
+
+void machine_start(struct machine *machine, const struct machine_kind *kind,
+    struct run_queue *queue, enum direction direction)
+{
+    CHECK(kind->stage_count <= 32 && kind->unwind < kind->stage_count);
+    machine->kind = kind;
+    machine->queue = queue;
+    machine->err = ERR_OK;
+    machine->ready = (struct list){NULL, NULL};
+    machine->link = (struct list){NULL, NULL};
+    machine->stage = 0;
+    machine->stage_ns = queue->now_ns;
+    machine->waiting = 0;
+    machine->running = false;
+    owner_open(&machine->owner, kind->name, direction, queue->now_ns);
+    list_push_back(&queue->machines, &machine->link);
+    list_push_back(&queue->ready, &machine->ready);
+}
+
+int machine_wait_in(struct machine *machine, int next, unsigned arrivals)
+{
+    CHECK(machine->running && arrivals > 0);
+    machine_move(machine, next);
+    machine->waiting = (uint16_t)(machine->waiting + arrivals);
+    return STAGE_WAIT;
+}
+
+void machine_arrive(struct machine *machine)
+{
+    CHECK(machine->waiting > 0);
+    if (--machine->waiting == 0)
+        list_push_back(&machine->queue->ready, &machine->ready);
+}
+
+void machine_arrive_now(struct machine *machine)
+{
+    CHECK(machine->waiting > 0);
+    if (--machine->waiting == 0) {
+        if (machine->running) /* the last arrival came before the stage returned: let it return */
+            list_push_back(&machine->queue->ready, &machine->ready);
+        else
+            machine_run(machine);
+    }
+}
+
+int machine_fail(struct machine *machine, err_t err)
+{
+    CHECK(err_is(err));
+    if (!err_is(machine->err))
+        machine->err = err;
+    return machine->kind->unwind;
+}
+
+const char *machine_stage_name(const struct machine *machine)
+{
+    return machine->kind->stages[machine->stage].name;
+}

@@ -1,0 +1,1 @@
+cairn_test(stage_test SOURCES unit/base/stage_test.c)
