@@ -146,14 +146,14 @@ static int ring_make(struct uring *uring)
 
 static bool ring_knows(struct uring *uring, unsigned operation)
 {
-    struct {
-        struct io_uring_probe probe;
-        struct io_uring_probe_op operations[64];
-    } answer = {.probe = {.ops_len = 0}};
-    int result =
-        io_uring_register((unsigned)uring->ring.ring_fd, IORING_REGISTER_PROBE, &answer, 64);
-    return result == 0 && operation <= answer.probe.last_op
-           && (answer.operations[operation].flags & IO_URING_OP_SUPPORTED) != 0;
+    enum { COUNT = 64 };
+    uint64_t space[(sizeof(struct io_uring_probe) + COUNT * sizeof(struct io_uring_probe_op)) / 8] =
+        {0};
+    struct io_uring_probe *probe = (struct io_uring_probe *)(void *)space;
+    unsigned fd = (unsigned)uring->ring.ring_fd;
+    int result = io_uring_register(fd, IORING_REGISTER_PROBE, probe, COUNT);
+    return result == 0 && operation <= probe->last_op
+           && (probe->ops[operation].flags & IO_URING_OP_SUPPORTED) != 0;
 }
 
 static void own_enter(struct uring *uring)
