@@ -4,3 +4,5 @@ cairn_test(uring_net_test SOURCES unit/io/uring_net_test.c unit/io/fixture.c LIN
 cairn_test(uring_turn_test SOURCES unit/io/uring_turn_test.c unit/io/fixture.c LINKS cairn_io)
 cairn_test(io_refusal_test SOURCES unit/io/refusal_test.c unit/io/fixture.c LINKS cairn_io)
 cairn_test(loop_test SOURCES unit/io/loop_test.c unit/io/fixture.c LINKS cairn_io)
+cairn_test(signal_test SOURCES unit/io/signal_test.c unit/io/fixture.c LINKS cairn_io)
+cairn_test(process_test SOURCES unit/io/process_test.c unit/io/fixture.c LINKS cairn_io)
