@@ -65,12 +65,14 @@ static bool turn_a_ready_loop(struct sim_world *world)
 {
     LIST_EACH (at, &world->nodes) {
         struct sim_node *node = CONTAINER_OF(at, struct sim_node, link);
-        if (node->busy_until_ns > world->now_ns)
-            continue;
         LIST_EACH (other, &node->loops) {
             struct sim_loop *loop = CONTAINER_OF(other, struct sim_loop, link);
             if (loop->is_turning || list_is_empty(&loop->io.run.ready))
                 continue;
+            if (node->busy_until_ns > world->now_ns) {
+                sim_loop_wake(loop);
+                continue;
+            }
             io_turn(&loop->io, false);
             return true;
         }
@@ -105,8 +107,10 @@ bool sim_world_run_until(
     while (!is_true(context)) {
         if (turn_a_ready_loop(world))
             continue;
-        if (!has_event_before(world, end_ns))
+        if (!has_event_before(world, end_ns)) {
+            world->now_ns = end_ns;
             return false;
+        }
         (void)sim_world_step(world);
     }
     return true;
@@ -120,10 +124,7 @@ static bool never(void *context)
 
 void sim_world_run_for(struct sim_world *world, uint64_t ns)
 {
-    uint64_t end_ns = world->now_ns + ns;
     (void)sim_world_run_until(world, never, NULL, ns);
-    if (world->now_ns < end_ns)
-        world->now_ns = end_ns;
 }
 
 uint64_t sim_world_now(const struct sim_world *world)

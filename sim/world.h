@@ -28,7 +28,7 @@ void sim_world_free(struct sim_world *world);
  * Returns false if nothing will ever happen. */
 bool sim_world_step(struct sim_world *world);
 
-/** Step until `is_true`, at most for `max_ns` of virtual time. Returns what is_true said last. */
+/** Step until `is_true`, at most for `max_ns` of virtual time: then false, with the clock there. */
 bool sim_world_run_until(
     struct sim_world *world, bool (*is_true)(void *context), void *context, uint64_t max_ns);
 /** Step for `ns` of virtual time; the clock stands there afterwards. */
