@@ -9,25 +9,25 @@ struct space_entry {
     bool is_used;
 };
 
-uint64_t space_memory_size(uint32_t capacity, uint32_t chunk_count)
+uint64_t space_memory_size(uint32_t capacity, uint32_t chunk_capacity)
 {
     return ((uint64_t)capacity + 1) * sizeof(struct space_entry)
-           + (uint64_t)chunk_count * sizeof(struct space_chunk);
+           + (uint64_t)chunk_capacity * sizeof(struct space_chunk);
 }
 
 err_t space_init(struct space *space, struct mem *mem, struct owner *owner, uint32_t capacity,
-    uint32_t chunk_count)
+    uint32_t chunk_capacity)
 {
-    CHECK(capacity > 0 && capacity < UINT32_MAX && chunk_count > 0);
+    CHECK(capacity > 0 && capacity < UINT32_MAX && chunk_capacity > 0);
     void *memory;
-    TRY(mem_take(mem, owner, space_memory_size(capacity, chunk_count), 0, &memory));
+    TRY(mem_take(mem, owner, space_memory_size(capacity, chunk_capacity), 0, &memory));
     struct space_entry *entries = memory;
     *space = (struct space){
         .entries = entries,
         .chunks = (struct space_chunk *)(void *)(entries + capacity + 1),
         .mem = mem,
         .capacity = capacity,
-        .chunk_count = chunk_count,
+        .chunk_capacity = chunk_capacity,
         .unused = 1,
     };
     for (uint32_t i = 1; i < capacity; i++)
@@ -115,10 +115,51 @@ static void tree_remove(struct space *space, uint32_t *link)
     space->count--;
 }
 
-static struct space_chunk *chunk_at(const struct space *space, uint32_t chunk)
+/* Where `number` is or belongs among the chunks. */
+static uint32_t chunk_place(const struct space *space, uint32_t number)
 {
-    CHECK(chunk < space->chunk_count);
-    return &space->chunks[chunk];
+    uint32_t low = 0, high = space->chunk_count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (space->chunks[middle].number < number)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static bool is_chunk_at(const struct space *space, uint32_t place, uint32_t number)
+{
+    return place < space->chunk_count && space->chunks[place].number == number;
+}
+
+const struct space_chunk *space_chunk_find(const struct space *space, uint32_t chunk)
+{
+    uint32_t place = chunk_place(space, chunk);
+    return is_chunk_at(space, place, chunk) ? &space->chunks[place] : NULL;
+}
+
+static struct space_chunk *chunk_at(const struct space *space, uint32_t number)
+{
+    uint32_t place = chunk_place(space, number);
+    CHECK(is_chunk_at(space, place, number));
+    return &space->chunks[place];
+}
+
+/* The chunk's summary, made if need be; NULL: no room. Numbers grow, so it is mostly the last. */
+static struct space_chunk *chunk_add(struct space *space, uint32_t number)
+{
+    uint32_t place = chunk_place(space, number);
+    struct space_chunk *chunk = &space->chunks[place];
+    if (is_chunk_at(space, place, number))
+        return chunk;
+    if (space->chunk_count == space->chunk_capacity)
+        return NULL;
+    memmove(chunk + 1, chunk, (space->chunk_count - place) * sizeof *chunk);
+    space->chunk_count++;
+    *chunk = (struct space_chunk){.number = number};
+    return chunk;
 }
 
 static void note_missing(struct space *space, const struct space_slot *slot)
@@ -139,7 +180,7 @@ static uint32_t *tree_least(struct space *space)
 
 bool space_insert(struct space *space, const struct space_slot *slot)
 {
-    CHECK(slot->size > 0 && slot->chunk < space->chunk_count);
+    CHECK(slot->size > 0 && space_chunk_find(space, slot->chunk) != NULL);
     if (space->unused == 0) {
         uint32_t *least = tree_least(space);
         if (!comes_before(&space->entries[*least].slot, slot)) {
@@ -205,29 +246,42 @@ static void forget_entries(struct space *space, uint32_t chunk)
 
 void space_chunk_forget(struct space *space, uint32_t chunk)
 {
-    *chunk_at(space, chunk) = (struct space_chunk){0};
+    uint32_t place = chunk_place(space, chunk);
+    if (!is_chunk_at(space, place, chunk))
+        return;
     forget_entries(space, chunk);
+    struct space_chunk *at = &space->chunks[place];
+    space->chunk_count--;
+    memmove(at, at + 1, (space->chunk_count - place) * sizeof *at);
 }
 
-void space_chunk_enter(struct space *space, uint32_t chunk, const struct slotmap_summary *summary)
+bool space_chunk_enter(struct space *space, uint32_t chunk, const struct slotmap_summary *summary)
 {
-    *chunk_at(space, chunk) = (struct space_chunk){
+    struct space_chunk *known = chunk_add(space, chunk);
+    if (!known)
+        return false;
+    forget_entries(space, chunk);
+    *known = (struct space_chunk){
+        .number = chunk,
         .free_bytes = (uint32_t)summary->free_bytes,
         .fresh_bytes = (uint32_t)summary->fresh_bytes,
         .missing = summary->largest_free,
     };
-    forget_entries(space, chunk);
+    return true;
 }
 
-void space_chunk_scan(struct space *space, uint32_t chunk, const struct slotmap *map)
+bool space_chunk_scan(struct space *space, uint32_t chunk, const struct slotmap *map)
 {
-    space_chunk_forget(space, chunk);
-    struct space_chunk *known = chunk_at(space, chunk);
-    known->free_bytes = map->free_units * SLOT_UNIT;
-    known->fresh_bytes = slotmap_fresh_size(map);
+    struct slotmap_summary summary = {
+        .free_bytes = (uint64_t)map->free_units * SLOT_UNIT,
+        .fresh_bytes = slotmap_fresh_size(map),
+    };
+    if (!space_chunk_enter(space, chunk, &summary))
+        return false;
     struct slotmap_slot slot = {0};
     for (uint32_t from = 0; slotmap_next_free(map, from, &slot); from = slot.offset + slot.size)
         (void)space_insert(space, &(struct space_slot){chunk, slot.offset, slot.size});
+    return true;
 }
 
 static void insert_extent(struct space *space, uint32_t chunk, const struct slotmap_extent *extent)
@@ -260,8 +314,9 @@ void space_allocated(
 
 void space_filled(struct space *space, uint32_t chunk, uint32_t size)
 {
-    CHECK(chunk_at(space, chunk)->fresh_bytes >= size);
-    space->chunks[chunk].fresh_bytes -= size;
+    struct space_chunk *known = chunk_at(space, chunk);
+    CHECK(known->fresh_bytes >= size);
+    known->fresh_bytes -= size;
 }
 
 void space_released(
@@ -288,7 +343,7 @@ bool space_pick_chunk_to_scan(
         if (chunk->missing < size || chunk->free_bytes < free_min || chunk->free_bytes <= most)
             continue;
         most = chunk->free_bytes;
-        *ret_chunk = i;
+        *ret_chunk = chunk->number;
     }
     return most > 0;
 }
@@ -298,11 +353,11 @@ bool space_pick_chunk_to_fill(
 {
     uint32_t most = 0, least = size > fresh_min ? size : fresh_min;
     for (uint32_t i = 0; i < space->chunk_count; i++) {
-        uint32_t fresh = space->chunks[i].fresh_bytes;
-        if (fresh < least || fresh <= most)
+        const struct space_chunk *chunk = &space->chunks[i];
+        if (chunk->fresh_bytes < least || chunk->fresh_bytes <= most)
             continue;
-        most = fresh;
-        *ret_chunk = i;
+        most = chunk->fresh_bytes;
+        *ret_chunk = chunk->number;
     }
     return most > 0;
 }

@@ -1,4 +1,4 @@
-/* Free space of one stream: a bounded cache of free slots, and a summary of twelve bytes per chunk.
+/* Free space of one stream: a bounded cache of free slots, and a summary of 16 bytes per chunk.
  *
  * The truth about free slots is in the slot maps; the cache holds as many of them as fit, the larger
  * ones when not all do. The summaries know which chunks have free slots that the cache lacks, so the
@@ -16,7 +16,7 @@
  *
  * Cost: take, insert and remove O(log n) in entries, 0.1 to 0.3 us; picks O(chunks), 0.1 ms for
  * 100,000; forgetting or scanning a chunk O(entries of the cache).
- * Memory: 28 bytes per entry, 12 per chunk. */
+ * Memory: 28 bytes per entry, 16 per chunk. */
 #ifndef CAIRN_DISK_SPACE_H
 #define CAIRN_DISK_SPACE_H
 
@@ -26,12 +26,13 @@
 enum { SPACE_WASTE_DIVISOR = 16, SPACE_ENTRIES_DEFAULT = 16384 };
 
 struct space_slot {
-    uint32_t chunk; /* index in the stream's table of chunks */
+    uint32_t chunk; /* number */
     uint32_t offset;
     uint32_t size; /* bytes */
 };
 
 struct space_chunk {
+    uint32_t number;
     uint32_t free_bytes;  /* in free slots */
     uint32_t fresh_bytes; /* behind the tail */
     uint32_t missing;     /* no free slot that the cache lacks is larger; 0: it lacks none */
@@ -41,32 +42,40 @@ struct space_entry; /* a node of the tree */
 
 struct space {
     struct space_entry *entries; /* [0] is nobody */
-    struct space_chunk *chunks;
+    struct space_chunk *chunks;  /* sorted by number */
     struct mem *mem;
     uint32_t capacity, count;
-    uint32_t chunk_count;
+    uint32_t chunk_capacity, chunk_count;
     uint32_t root;    /* treap ordered by (size, chunk, offset) */
     uint32_t unused;  /* list of unused entries */
     uint64_t dropped; /* free slots that found no place, for metrics */
 };
 
-/** `capacity` entries and `chunk_count` chunks, all without any space (as when not in use).
+/** Room for `capacity` free slots of `chunk_capacity` chunks.
  * Errors: BUSY, NO_RESOURCE (mem_take); nothing is held then. Owns: memory of `owner`. */
 MUST err_t space_init(struct space *space, struct mem *mem, struct owner *owner, uint32_t capacity,
-    uint32_t chunk_count);
+    uint32_t chunk_capacity);
 void space_fini(struct space *space);
 
 /** Bytes that space_init() takes: for the budget at start. */
-uint64_t space_memory_size(uint32_t capacity, uint32_t chunk_count);
+uint64_t space_memory_size(uint32_t capacity, uint32_t chunk_capacity);
 
-/** Enter a chunk known by its summary only (at start): nothing of it is in the cache. */
-void space_chunk_enter(struct space *space, uint32_t chunk, const struct slotmap_summary *summary);
+/** Enter a chunk known by its summary only (at start): nothing of it is in the cache. False: no room
+ * for another chunk. */
+MUST bool space_chunk_enter(
+    struct space *space, uint32_t chunk, const struct slotmap_summary *summary);
 
-/** Enter all free slots of a chunk whose map is loaded, in place of what was known about it. */
-void space_chunk_scan(struct space *space, uint32_t chunk, const struct slotmap *map);
+/** Enter all free slots of a chunk whose map is loaded, in place of what was known about it (for a
+ * new chunk: its fresh space). False: no room for another chunk. */
+MUST bool space_chunk_scan(struct space *space, uint32_t chunk, const struct slotmap *map);
 
-/** The chunk is gone, or nothing is to be allocated in it any more. */
+/** The chunk is gone, or nothing is to be allocated in it any more. Nothing to do if not entered. */
 void space_chunk_forget(struct space *space, uint32_t chunk);
+
+/** NULL: not entered. Valid until the next enter, scan or forget. */
+const struct space_chunk *space_chunk_find(const struct space *space, uint32_t chunk);
+
+/* The following CHECK that the chunk is entered. */
 
 /** Enter a free slot. When the cache is full the smallest is dropped; false: it was this one. */
 bool space_insert(struct space *space, const struct space_slot *slot);

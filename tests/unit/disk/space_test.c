@@ -19,6 +19,14 @@ static void set_up(struct fixture *fixture, uint32_t capacity, uint32_t chunk_co
     EXPECT_OK(space_init(&fixture->space, &fixture->mem, &fixture->owner, capacity, chunk_count));
 }
 
+/* Enter chunks 0 .. count - 1 (an odd number) without any space, in a muddled order. */
+static void enter_chunks(struct fixture *fixture, uint32_t count)
+{
+    struct slotmap_summary none = {0};
+    for (uint32_t i = 0; i < count; i++)
+        EXPECT(space_chunk_enter(&fixture->space, (i * 2 + 1) % count, &none));
+}
+
 static void tear_down(struct fixture *fixture)
 {
     space_fini(&fixture->space);
@@ -105,6 +113,8 @@ static void step_forget(struct space *space, struct list_model *model, struct pr
 {
     uint32_t chunk = (uint32_t)prng_below(prng, CHUNKS);
     space_chunk_forget(space, chunk);
+    EXPECT(space_chunk_find(space, chunk) == NULL);
+    EXPECT(space_chunk_enter(space, chunk, &(struct slotmap_summary){0}));
     for (int i = (int)model->count - 1; i >= 0; i--)
         if (model->slots[i].chunk == chunk)
             model_remove(model, i);
@@ -114,6 +124,7 @@ TEST(the_cache_holds_what_a_list_would_hold)
 {
     struct fixture fixture;
     set_up(&fixture, LIST, CHUNKS);
+    enter_chunks(&fixture, CHUNKS);
     struct prng prng;
     prng_init(&prng, 1);
     struct list_model model = {0};
@@ -136,6 +147,7 @@ TEST(equal_sizes_come_from_the_lowest_chunk_and_offset)
 {
     struct fixture fixture;
     set_up(&fixture, 8, CHUNKS);
+    enter_chunks(&fixture, CHUNKS);
     static const struct space_slot slots[] = {{3, 4096, 640}, {1, 8192, 640}, {1, 4096, 640}};
     struct space_slot got;
     uint32_t size;
@@ -160,6 +172,7 @@ TEST(a_rest_not_worth_a_slot_goes_with_the_slot)
     };
     struct fixture fixture;
     set_up(&fixture, 8, CHUNKS);
+    enter_chunks(&fixture, CHUNKS);
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct space_slot slot = {0, 4096, cases[i].slot}, got;
         uint32_t size;
@@ -188,20 +201,20 @@ TEST(what_the_cache_dropped_is_found_again_by_scanning)
             EXPECT_OK(slotmap_release(&map, at.offset, &done));
     struct slotmap_summary summary = slotmap_summarise(&map);
     EXPECT_EQ(summary.free_count, 7);
-    space_chunk_enter(&fixture.space, 2, &summary);
+    EXPECT(space_chunk_enter(&fixture.space, 2, &summary));
     EXPECT(!space_take(&fixture.space, 64, &slot, &size));
     EXPECT(!space_pick_chunk_to_scan(&fixture.space, summary.largest_free + 1, 0, &chunk));
     EXPECT(!space_pick_chunk_to_scan(&fixture.space, 64, (uint32_t)summary.free_bytes + 1, &chunk));
     EXPECT(space_pick_chunk_to_scan(&fixture.space, summary.largest_free, 0, &chunk));
     EXPECT_EQ(chunk, 2);
-    space_chunk_scan(&fixture.space, 2, &map); /* four of seven fit: the larger */
+    EXPECT(space_chunk_scan(&fixture.space, 2, &map)); /* four of seven fit: the larger */
     EXPECT_EQ(fixture.space.count, 4);
-    EXPECT_EQ(fixture.space.chunks[2].missing, 1024 + 4 * SLOT_UNIT);
+    EXPECT_EQ(space_chunk_find(&fixture.space, 2)->missing, 1024 + 4 * SLOT_UNIT);
     EXPECT(!space_pick_chunk_to_scan(&fixture.space, 1024 + 5 * SLOT_UNIT, 0, &chunk));
     EXPECT(space_pick_chunk_to_scan(&fixture.space, 1024 + 4 * SLOT_UNIT, 0, &chunk));
     EXPECT(space_take(&fixture.space, 64, &slot, &size));
     EXPECT_EQ(slot.size, 1024 + 6 * SLOT_UNIT);
-    space_chunk_scan(&fixture.space, 2, &map);
+    EXPECT(space_chunk_scan(&fixture.space, 2, &map));
     EXPECT_EQ(fixture.space.count, 4);
     space_chunk_forget(&fixture.space, 2);
     EXPECT_EQ(fixture.space.count, 0);
@@ -221,7 +234,7 @@ TEST(the_chunk_to_scan_has_most_free_and_the_chunk_to_fill_most_fresh_bytes)
         {.free_bytes = 7000, .fresh_bytes = 900, .largest_free = 3000},
     };
     for (uint32_t i = 0; i < ARRAY_LEN(summaries); i++)
-        space_chunk_enter(&fixture.space, i, &summaries[i]);
+        EXPECT(space_chunk_enter(&fixture.space, i, &summaries[i]));
     uint32_t chunk;
     EXPECT(space_pick_chunk_to_scan(&fixture.space, 500, 0, &chunk) && chunk == 0);
     EXPECT(space_pick_chunk_to_scan(&fixture.space, 501, 7000, &chunk) && chunk == 2);
@@ -233,12 +246,32 @@ TEST(the_chunk_to_scan_has_most_free_and_the_chunk_to_fill_most_fresh_bytes)
     tear_down(&fixture);
 }
 
+TEST(chunks_are_refused_when_there_is_no_room_for_more)
+{
+    struct fixture fixture;
+    set_up(&fixture, 4, 3);
+    enter_chunks(&fixture, 3);
+    struct slotmap_summary none = {0};
+    static uint64_t memory[65536 / 64 / 64 * 2];
+    struct slotmap map;
+    slotmap_init(&map, memory, &(struct slotmap_identity){1, 1, 65536, 0, 0});
+    EXPECT(!space_chunk_enter(&fixture.space, 77, &none));
+    EXPECT(!space_chunk_scan(&fixture.space, 77, &map));
+    EXPECT(space_chunk_enter(&fixture.space, 1, &none));
+    space_chunk_forget(&fixture.space, 77);
+    space_chunk_forget(&fixture.space, 0);
+    EXPECT(space_chunk_scan(&fixture.space, 77, &map));
+    uint32_t chunk;
+    EXPECT(space_pick_chunk_to_fill(&fixture.space, 64, 0, &chunk) && chunk == 77);
+    tear_down(&fixture);
+}
+
 TEST(a_chunk_whose_free_space_was_used_up_is_not_scanned)
 {
     struct fixture fixture;
     set_up(&fixture, 4, CHUNKS);
     struct slotmap_summary summary = {.free_bytes = 2048, .largest_free = 1024};
-    space_chunk_enter(&fixture.space, 1, &summary);
+    EXPECT(space_chunk_enter(&fixture.space, 1, &summary));
     struct slotmap_extent none = {0};
     uint32_t chunk;
     space_allocated(&fixture.space, &(struct space_slot){1, 4096, 1024}, &none);
@@ -293,7 +326,7 @@ static bool world_take_free(uint32_t size, struct space_slot *ret)
     if (!space_take(space, size, &slot, &take)) {
         if (!space_pick_chunk_to_scan(space, size, WORLD_CHUNK / 8, &chunk))
             return false;
-        space_chunk_scan(space, chunk, &world.maps[chunk]);
+        EXPECT(space_chunk_scan(space, chunk, &world.maps[chunk]));
         world.scans++;
         if (!space_take(space, size, &slot, &take))
             return false;
@@ -316,7 +349,7 @@ static void world_take_fresh(uint32_t size, struct space_slot *ret)
     struct slotmap *map = &world.maps[world.filling];
     uint32_t offset;
     if (map->tail * SLOT_UNIT == CHUNK_HEADER_SIZE)
-        space_chunk_scan(space, world.filling, map);
+        EXPECT(space_chunk_scan(space, world.filling, map));
     EXPECT_OK(slotmap_allocate_tail(map, size, &offset));
     space_filled(space, world.filling, size);
     *ret = (struct space_slot){world.filling, offset, size};
@@ -347,7 +380,7 @@ static void world_check(void)
 {
     for (uint32_t i = 0; i < WORLD_CHUNKS; i++) {
         struct slotmap_summary summary = slotmap_summarise(&world.maps[i]);
-        const struct space_chunk *known = &world.fixture.space.chunks[i];
+        const struct space_chunk *known = space_chunk_find(&world.fixture.space, i);
         if (summary.live_count + summary.free_count == 0)
             continue;
         EXPECT_EQ(known->free_bytes, summary.free_bytes);
@@ -409,8 +442,9 @@ TEST(a_million_uploads_and_deletes_stay_within_a_sixth_and_end_with_whole_free_c
             world_delete(file);
     for (uint32_t i = 0; i <= world.opened; i++) {
         EXPECT_EQ(slotmap_fresh_size(&world.maps[i]), WORLD_CHUNK - CHUNK_HEADER_SIZE);
-        EXPECT_EQ(world.fixture.space.chunks[i].free_bytes, 0);
-        EXPECT_EQ(world.fixture.space.chunks[i].fresh_bytes, WORLD_CHUNK - CHUNK_HEADER_SIZE);
+        const struct space_chunk *known = space_chunk_find(&world.fixture.space, i);
+        EXPECT_EQ(known->free_bytes, 0);
+        EXPECT_EQ(known->fresh_bytes, WORLD_CHUNK - CHUNK_HEADER_SIZE);
     }
     EXPECT_EQ(world.fixture.space.count, 0);
     tear_down(&world.fixture);
