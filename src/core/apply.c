@@ -8,18 +8,18 @@ const char *apply_verdict_name(enum apply_verdict verdict)
     return names[verdict];
 }
 
-static bool place_is_none(const struct apply_place *place)
+static bool place_is_none(const struct place *place)
 {
-    return place->kind == APPLY_PLACE_NONE;
+    return place->kind == PLACE_NONE;
 }
 
-static bool place_shares_container(const struct apply_place *a, const struct apply_place *b)
+static bool place_shares_container(const struct place *a, const struct place *b)
 {
     return a->kind == b->kind && a->machine == b->machine && a->mount == b->mount
            && a->stream == b->stream && a->chunk == b->chunk;
 }
 
-bool apply_place_equals(const struct apply_place *a, const struct apply_place *b)
+bool apply_place_equals(const struct place *a, const struct place *b)
 {
     if (place_is_none(a) || place_is_none(b))
         return a->kind == b->kind;
@@ -27,11 +27,11 @@ bool apply_place_equals(const struct apply_place *a, const struct apply_place *b
            && a->slot_size == b->slot_size;
 }
 
-bool apply_place_overlaps(const struct apply_place *a, const struct apply_place *b)
+bool apply_place_overlaps(const struct place *a, const struct place *b)
 {
     if (place_is_none(a) || !place_shares_container(a, b))
         return false;
-    if (a->kind == APPLY_PLACE_SINGLE)
+    if (a->kind == PLACE_SINGLE)
         return a->birth == b->birth;
     uint64_t a_end = (uint64_t)a->offset + a->slot_size;
     uint64_t b_end = (uint64_t)b->offset + b->slot_size;
@@ -71,7 +71,7 @@ static void free_held_target(const struct apply_state *now, struct apply_effects
 }
 
 static void decide_delete(
-    const struct apply_state *now, const struct apply_place *home, struct apply_effects *ret)
+    const struct apply_state *now, const struct place *home, struct apply_effects *ret)
 {
     ret->verdict = APPLY_APPLIED;
     ret->flags = APPLY_MARK_DELETED | APPLY_DROP_CONTENT | evict_home_if_absent(now);
@@ -94,7 +94,7 @@ static void decide_stale(
 static void decide_whole(
     const struct apply_state *now, const struct apply_record *record, struct apply_effects *ret)
 {
-    const struct apply_place *target = &record->target;
+    const struct place *target = &record->target;
     if (!place_is_none(target) && now->target_tenant_birth > target->birth) {
         decide_stale(now, version_above(record->version), ret);
         return;
@@ -126,6 +126,26 @@ static void decide_part(
         ret->flags |= APPLY_CLEAR_STALE;
 }
 
+void apply_record_from(const struct record *record, struct apply_record *ret)
+{
+    static const enum apply_kind kinds[RECORD_KIND_COUNT] = {
+        [RECORD_UPLOAD] = APPLY_UPLOAD,
+        [RECORD_REPLACE] = APPLY_REPLACE,
+        [RECORD_WRITE] = APPLY_WRITE,
+        [RECORD_APPEND] = APPLY_APPEND,
+        [RECORD_TRUNCATE] = APPLY_TRUNCATE,
+        [RECORD_DELETE] = APPLY_DELETE,
+    };
+    CHECK(record->kind >= RECORD_UPLOAD && record->kind <= RECORD_DELETE);
+    *ret = (struct apply_record){.kind = kinds[record->kind],
+        .identity = record->identity,
+        .version = record->version,
+        .base = record->base,
+        .home = record->home};
+    if (record->flags & RECORD_AT_TARGET)
+        ret->target = record->target;
+}
+
 void apply_decide(
     const struct apply_state *now, const struct apply_record *record, struct apply_effects *ret)
 {
@@ -149,8 +169,8 @@ void apply_decide(
         decide_part(now, record, ret);
 }
 
-void apply_evict(const struct apply_state *tenant, const struct apply_place *home,
-    bool taken_is_home, struct apply_effects *ret)
+void apply_evict(const struct apply_state *tenant, const struct place *home, bool taken_is_home,
+    struct apply_effects *ret)
 {
     CHECK(tenant->life == APPLY_LIVE);
     *ret = (struct apply_effects){0};
@@ -180,7 +200,7 @@ void apply_advance(const struct apply_state *now, const struct apply_record *rec
     if (flags & APPLY_SET_FORWARD)
         ret->target = record->target;
     if (flags & APPLY_CLEAR_FORWARD)
-        ret->target = (struct apply_place){0};
+        ret->target = (struct place){0};
     if (flags & APPLY_EVICT_HOME)
         ret->home_tenant_birth = 0;
     if (flags & APPLY_EVICT_TARGET)

@@ -42,24 +42,12 @@
 #ifndef CAIRN_CORE_APPLY_H
 #define CAIRN_CORE_APPLY_H
 
-#include "wire/version.h"
+#include "wire/record.h"
 
-enum apply_place_kind { APPLY_PLACE_NONE, APPLY_PLACE_PACKED, APPLY_PLACE_SINGLE };
-
-/** Where a content lies; the same on every storage of the group. */
-struct apply_place {
-    uint64_t birth;   /* id clock of the allocator when it allocated; names a single file */
-    uint32_t machine; /* the allocator: it alone frees */
-    uint32_t chunk;   /* packed: number of the allocator's chunk */
-    uint32_t offset;  /* packed: bytes in the chunk */
-    uint32_t slot_size;
-    uint8_t kind; /* enum apply_place_kind */
-    uint8_t mount, stream;
-};
-
-bool apply_place_equals(const struct apply_place *a, const struct apply_place *b);
+/** The same location, placed there at the same time. */
+bool apply_place_equals(const struct place *a, const struct place *b);
 /** Packed in the same chunk with a byte in common, or the same single file. */
-bool apply_place_overlaps(const struct apply_place *a, const struct apply_place *b);
+bool apply_place_overlaps(const struct place *a, const struct place *b);
 
 enum apply_kind {
     APPLY_UPLOAD,  /* whole content at home: the birth of the identity */
@@ -78,9 +66,9 @@ enum apply_life { APPLY_ABSENT, APPLY_LIVE, APPLY_DELETED };
 struct apply_state {
     uint32_t self; /* machine number */
     enum apply_life life;
-    struct version version;    /* of the content held; none: no content is held */
-    struct version wants;      /* stale: the least version that will do; none: not stale */
-    struct apply_place target; /* where the content lies; kind NONE: at home */
+    struct version version; /* of the content held; none: no content is held */
+    struct version wants;   /* stale: the least version that will do; none: not stale */
+    struct place target;    /* where the content lies; kind NONE: at home */
     /* Watermark of the home stream: every identity born in it up to this clock has its record at or
      * before the position applied here, or never will (so it stays below uploads that are still
      * under way). An unknown identity below it was deleted. 0: nothing is known: a fresh disk, or
@@ -97,8 +85,8 @@ struct apply_record {
     struct identity identity;
     struct version version; /* of the result */
     struct version base;    /* partial: the version it was made from */
-    struct apply_place home;
-    struct apply_place target; /* where the content of the result lies; kind NONE: at home */
+    struct place home;
+    struct place target; /* where the content of the result lies; kind NONE: at home */
 };
 
 enum apply_verdict {
@@ -131,10 +119,13 @@ enum {
 
 struct apply_effects {
     enum apply_verdict verdict;
-    uint32_t flags;           /* 0: only the stream's position moves */
-    struct version wants;     /* MARK_STALE */
-    struct apply_place freed; /* FREE_TARGET */
+    uint32_t flags;       /* 0: only the stream's position moves */
+    struct version wants; /* MARK_STALE */
+    struct place freed;   /* FREE_TARGET */
 };
+
+/** What apply_decide needs of a record of the log. Not for RECORD_LEASE. */
+void apply_record_from(const struct record *record, struct apply_record *ret);
 
 /** Decide what `record` does where `now` is known. Total: any bytes that decode are answered. */
 void apply_decide(
@@ -143,8 +134,8 @@ void apply_decide(
 /** Decide what happens to a live file whose place is taken by a younger content. `taken_is_home`:
  * its home (the allocator had deleted it: gone); else its target (the allocator had superseded or
  * deleted it: what it is now comes by another stream). `home` is the file's own. */
-void apply_evict(const struct apply_state *tenant, const struct apply_place *home,
-    bool taken_is_home, struct apply_effects *ret);
+void apply_evict(const struct apply_state *tenant, const struct place *home, bool taken_is_home,
+    struct apply_effects *ret);
 
 /** What is known after the effects: for decisions about records that follow before these effects
  * have been carried out. record NULL: after apply_evict. `ret` may be `now`. */

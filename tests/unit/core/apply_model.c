@@ -19,25 +19,25 @@ void model_open(struct model_world *world, model_decide_fn *decide, uint64_t see
     }
 }
 
-static struct model_slot *slot_at(struct model_copy *copy, const struct apply_place *place)
+static struct model_slot *slot_at(struct model_copy *copy, const struct place *place)
 {
     return &copy->slots[place->machine - 1][place->offset];
 }
 
 static const struct model_slot *slot_at_const(
-    const struct model_copy *copy, const struct apply_place *place)
+    const struct model_copy *copy, const struct place *place)
 {
     return &copy->slots[place->machine - 1][place->offset];
 }
 
-static struct apply_place place_of(uint32_t machine, unsigned slot, uint64_t birth)
+static struct place place_of(uint32_t machine, unsigned slot, uint64_t birth)
 {
-    return (struct apply_place){.birth = birth,
+    return (struct place){.birth = birth,
         .machine = machine,
         .chunk = 1,
         .offset = slot,
         .slot_size = 1,
-        .kind = APPLY_PLACE_PACKED};
+        .kind = PLACE_PACKED};
 }
 
 static bool is_home_of(const struct model_slot *slot, const struct identity *identity)
@@ -59,7 +59,7 @@ static void look_up(
     } else {
         ret->home_tenant_birth = home->birth;
     }
-    if (record->target.kind != APPLY_PLACE_NONE)
+    if (record->target.kind != PLACE_NONE)
         ret->target_tenant_birth = slot_at_const(copy, &record->target)->birth;
 }
 
@@ -87,13 +87,13 @@ static void write_home_header(
     if (flags & APPLY_SET_FORWARD)
         home->target = record->target;
     if (flags & APPLY_CLEAR_FORWARD)
-        home->target = (struct apply_place){0};
+        home->target = (struct place){0};
 }
 
 static void write_content(struct model_copy *copy, const struct model_record *record, bool is_whole)
 {
     const struct apply_record *head = &record->head;
-    bool at_target = head->target.kind != APPLY_PLACE_NONE;
+    bool at_target = head->target.kind != PLACE_NONE;
     struct model_slot *slot = slot_at(copy, at_target ? &head->target : &head->home);
     if (is_whole && at_target)
         *slot = (struct model_slot){.birth = head->target.birth,
@@ -107,7 +107,7 @@ static void write_content(struct model_copy *copy, const struct model_record *re
     slot->content.size = record->bytes.size;
 }
 
-static const char *free_own(struct model_copy *copy, const struct apply_place *place, bool replay)
+static const char *free_own(struct model_copy *copy, const struct place *place, bool replay)
 {
     if (place->machine != copy->self)
         return "a place was freed by another than its allocator";
@@ -163,7 +163,7 @@ static const char *commit(
 
 /* The tenant of `place`, if it lives and is another than `by`, goes or turns stale. */
 static const char *evict(
-    struct model_copy *copy, const struct apply_place *place, const struct identity *by)
+    struct model_copy *copy, const struct place *place, const struct identity *by)
 {
     struct model_slot slot = *slot_at(copy, place);
     if (slot.birth == 0 || identity_equals(&slot.identity, by))
@@ -324,7 +324,7 @@ static const char *make_whole(struct model_world *world, struct model_copy *copy
     look_up(copy, &record.head, &now);
     record.head.version = apply_version_next(&now);
     unsigned slot, choice = (unsigned)model_random(&world->random, 3);
-    if (choice == 0 && now.target.kind != APPLY_PLACE_NONE && now.target.machine == copy->self)
+    if (choice == 0 && now.target.kind != PLACE_NONE && now.target.machine == copy->self)
         record.head.target = now.target;
     else if (choice != 1 && find_free(copy, &slot))
         record.head.target = place_of(copy->self, slot, ++copy->clock);
@@ -334,8 +334,8 @@ static const char *make_whole(struct model_world *world, struct model_copy *copy
 static const struct model_slot *content_slot(
     const struct model_copy *copy, const struct model_slot *home)
 {
-    return home->target.kind == APPLY_PLACE_NONE ? slot_at_const(copy, &home->home)
-                                                 : slot_at_const(copy, &home->target);
+    return home->target.kind == PLACE_NONE ? slot_at_const(copy, &home->home)
+                                           : slot_at_const(copy, &home->target);
 }
 
 static struct model_record random_part(struct model_world *world, const struct model_content *old)
@@ -547,7 +547,7 @@ static const char *check_identity(const struct model_world *world, const struct 
         return "copies keep a content at different places";
     const struct model_slot *slot = content_slot(copy, slot_at_const(copy, &upload->head.home));
     bool is_own = identity_equals(&slot->identity, &upload->head.identity)
-                  && slot->is_target == (now.target.kind != APPLY_PLACE_NONE);
+                  && slot->is_target == (now.target.kind != PLACE_NONE);
     if (!is_own)
         return "a place is used by two contents";
     bool is_equal = slot->content.size == winner->result.size
@@ -578,7 +578,7 @@ static const char *check_used(const struct model_copy *copy)
             continue;
         if (slot->home.machine == copy->self)
             used[slot->home.offset] = true;
-        if (slot->target.kind != APPLY_PLACE_NONE && slot->target.machine == copy->self)
+        if (slot->target.kind != PLACE_NONE && slot->target.machine == copy->self)
             used[slot->target.offset] = true;
     }
     return memcmp(used, copy->used, sizeof used) == 0

@@ -24,11 +24,11 @@ struct model_content {
 struct model_slot {
     uint64_t birth; /* 0: never used */
     struct identity identity;
-    struct apply_place home; /* of the identity */
+    struct place home; /* of the identity */
     bool is_target;
     enum apply_life life; /* the rest: home headers only, but for the content */
     struct version version, wants;
-    struct apply_place target;
+    struct place target;
     struct model_content content;
 };
 

@@ -8,20 +8,11 @@
 
 #define V(counter_, machine_) ((struct version){counter_, machine_})
 
-static const struct apply_place home_of_one = {.birth = 10,
-    .machine = 1,
-    .chunk = 1,
-    .offset = 64,
-    .slot_size = 64,
-    .kind = APPLY_PLACE_PACKED};
-static const struct apply_place target_of_two = {.birth = 500,
-    .machine = 2,
-    .chunk = 7,
-    .offset = 128,
-    .slot_size = 256,
-    .kind = APPLY_PLACE_PACKED};
-static const struct apply_place target_of_three = {
-    .birth = 900, .machine = 3, .kind = APPLY_PLACE_SINGLE};
+static const struct place home_of_one = {
+    .birth = 10, .machine = 1, .chunk = 1, .offset = 64, .slot_size = 64, .kind = PLACE_PACKED};
+static const struct place target_of_two = {
+    .birth = 500, .machine = 2, .chunk = 7, .offset = 128, .slot_size = 256, .kind = PLACE_PACKED};
+static const struct place target_of_three = {.birth = 900, .machine = 3, .kind = PLACE_SINGLE};
 
 struct row {
     struct apply_state now;
@@ -188,7 +179,7 @@ TEST(an_outgrown_content_moves_and_the_losing_target_is_freed)
             APPLY_SUPERSEDED, 0},
     };
     expect_rows(rows, ARRAY_LEN(rows));
-    EXPECT(apply_place_equals(&(struct apply_place){0}, &(struct apply_place){0}));
+    EXPECT(apply_place_equals(&(struct place){0}, &(struct place){0}));
     struct apply_effects freed = decide(rows[1].now, rows[1].record);
     EXPECT(apply_place_equals(&freed.freed, &target_of_two));
 }
@@ -238,7 +229,7 @@ TEST(a_tenant_whose_home_is_taken_is_gone)
     EXPECT(apply_place_equals(&effects.freed, &target_of_two));
     apply_advance(&tenant, NULL, &effects, &tenant);
     EXPECT_EQ(tenant.life, APPLY_DELETED);
-    EXPECT_EQ(tenant.target.kind, APPLY_PLACE_NONE);
+    EXPECT_EQ(tenant.target.kind, PLACE_NONE);
 }
 
 TEST(a_tenant_whose_target_is_taken_is_stale_and_wants_something_newer)
@@ -297,7 +288,7 @@ TEST(parts_are_written_in_place_only_at_home_or_in_a_target_of_ones_own)
 
 TEST(places_overlap_by_a_common_byte_or_as_the_same_single_file)
 {
-    struct apply_place a = home_of_one, b = home_of_one;
+    struct place a = home_of_one, b = home_of_one;
     EXPECT(apply_place_overlaps(&a, &b));
     b.offset = 128;
     EXPECT(!apply_place_overlaps(&a, &b) && !apply_place_overlaps(&b, &a));
@@ -305,8 +296,7 @@ TEST(places_overlap_by_a_common_byte_or_as_the_same_single_file)
     EXPECT(apply_place_overlaps(&a, &b) && apply_place_overlaps(&b, &a));
     b.chunk = 2;
     EXPECT(!apply_place_overlaps(&a, &b));
-    a = b = (struct apply_place){
-        .offset = UINT32_MAX - 1, .slot_size = UINT32_MAX, .kind = APPLY_PLACE_PACKED};
+    a = b = (struct place){.offset = UINT32_MAX - 1, .slot_size = UINT32_MAX, .kind = PLACE_PACKED};
     b.offset = 0;
     b.slot_size = 64;
     EXPECT(!apply_place_overlaps(&a, &b)); /* ends beyond 4 GiB do not wrap */
@@ -314,8 +304,30 @@ TEST(places_overlap_by_a_common_byte_or_as_the_same_single_file)
     EXPECT(apply_place_overlaps(&a, &b));
     b.birth++;
     EXPECT(!apply_place_overlaps(&a, &b) && !apply_place_equals(&a, &b));
-    a = b = (struct apply_place){0};
+    a = b = (struct place){0};
     EXPECT(!apply_place_overlaps(&a, &b) && apply_place_equals(&a, &b));
+}
+
+TEST(a_record_of_the_log_names_its_target_only_if_the_content_lies_there)
+{
+    struct record record = {.kind = RECORD_APPEND,
+        .identity = {.clock = 10, .origin = 1},
+        .version = {3, 2},
+        .base = {2, 1},
+        .home = home_of_one,
+        .target = target_of_two};
+    struct apply_record ret;
+    apply_record_from(&record, &ret);
+    EXPECT_EQ(ret.kind, APPLY_APPEND);
+    EXPECT_EQ(ret.target.kind, PLACE_NONE);
+    EXPECT(version_equals(ret.version, V(3, 2)) && version_equals(ret.base, V(2, 1)));
+    EXPECT(identity_equals(&ret.identity, &record.identity));
+    EXPECT(apply_place_equals(&ret.home, &home_of_one));
+    record.flags = RECORD_AT_TARGET;
+    record.kind = RECORD_REPLACE;
+    apply_record_from(&record, &ret);
+    EXPECT_EQ(ret.kind, APPLY_REPLACE);
+    EXPECT(apply_place_equals(&ret.target, &target_of_two));
 }
 
 /* ---- interleaved streams ---- */
