@@ -1,18 +1,10 @@
 #include "tests/unit/core/apply_model.h"
 
-uint64_t model_random(uint64_t *state, uint64_t below)
-{
-    uint64_t z = (*state += 0x9e3779b97f4a7c15ull); /* splitmix64 */
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
-    return (z ^ (z >> 31)) % below;
-}
-
 void model_open(struct model_world *world, model_decide_fn *decide, uint64_t seed)
 {
     memset(world, 0, sizeof *world);
     world->decide = decide;
-    world->random = seed;
+    prng_init(&world->random, seed);
     for (uint32_t m = 0; m < MODEL_MACHINES; m++) {
         world->copies[m].self = m + 1;
         world->copies[m].has_journal = true;
@@ -238,10 +230,10 @@ const char *model_deliver(struct model_world *world, struct model_copy *copy, un
 
 const char *model_deliver_again(struct model_world *world, struct model_copy *copy)
 {
-    unsigned from = (unsigned)model_random(&world->random, MODEL_MACHINES);
+    unsigned from = (unsigned)prng_below(&world->random, MODEL_MACHINES);
     if (copy->at[from] == 0)
         return NULL;
-    uint64_t which = model_random(&world->random, copy->at[from]);
+    uint64_t which = prng_below(&world->random, copy->at[from]);
     struct apply_effects effects;
     const char *wrong =
         apply_record_at(world, copy, &world->streams[from].records[which], &effects);
@@ -270,7 +262,7 @@ static bool choose_live(
     for (unsigned i = 0; i < MODEL_MACHINES * MODEL_SLOTS; i++) {
         const struct model_slot *slot = &copy->slots[i / MODEL_SLOTS][i % MODEL_SLOTS];
         if (slot->birth != 0 && !slot->is_target && slot->life == APPLY_LIVE
-            && model_random(&world->random, ++seen) == 0)
+            && prng_below(&world->random, ++seen) == 0)
             *ret = *slot;
     }
     return seen > 0;
@@ -280,7 +272,7 @@ static struct model_content random_content(struct model_world *world)
 {
     struct model_content content = {.size = MODEL_CELLS};
     for (unsigned i = 0; i < MODEL_CELLS; i++)
-        content.cells[i] = (uint8_t)model_random(&world->random, 256);
+        content.cells[i] = (uint8_t)prng_below(&world->random, 256);
     return content;
 }
 
@@ -323,7 +315,7 @@ static const char *make_whole(struct model_world *world, struct model_copy *copy
         .kind = APPLY_REPLACE, .identity = file->identity, .home = file->home};
     look_up(copy, &record.head, &now);
     record.head.version = apply_version_next(&now);
-    unsigned slot, choice = (unsigned)model_random(&world->random, 3);
+    unsigned slot, choice = (unsigned)prng_below(&world->random, 3);
     if (choice == 0 && now.target.kind != PLACE_NONE && now.target.machine == copy->self)
         record.head.target = now.target;
     else if (choice != 1 && find_free(copy, &slot))
@@ -341,21 +333,21 @@ static const struct model_slot *content_slot(
 static struct model_record random_part(struct model_world *world, const struct model_content *old)
 {
     struct model_record record = {.bytes = *old, .result = *old};
-    unsigned kind = (unsigned)model_random(&world->random, 3);
+    unsigned kind = (unsigned)prng_below(&world->random, 3);
     struct model_content *result = &record.result;
     if (kind == 0 && result->size < MODEL_CELLS) {
         record.head.kind = APPLY_APPEND;
         record.offset = result->size++;
         record.size = 1;
-        result->cells[record.offset] = (uint8_t)model_random(&world->random, 256);
+        result->cells[record.offset] = (uint8_t)prng_below(&world->random, 256);
     } else if (kind == 1 && result->size > 1) {
         record.head.kind = APPLY_TRUNCATE;
         result->size--;
     } else {
         record.head.kind = APPLY_WRITE;
-        record.offset = (uint8_t)model_random(&world->random, result->size);
+        record.offset = (uint8_t)prng_below(&world->random, result->size);
         record.size = 1;
-        result->cells[record.offset] = (uint8_t)model_random(&world->random, 256);
+        result->cells[record.offset] = (uint8_t)prng_below(&world->random, 256);
     }
     memset(record.bytes.cells, 0, MODEL_CELLS);
     record.bytes.size = result->size;
@@ -400,7 +392,7 @@ const char *model_change(struct model_world *world, unsigned machine)
     struct model_slot file;
     if (world->streams[machine].count == MODEL_STREAM_MAX)
         return NULL;
-    unsigned choice = (unsigned)model_random(&world->random, 10);
+    unsigned choice = (unsigned)prng_below(&world->random, 10);
     if (choice < 2 || !choose_live(world, copy, &file))
         return make_upload(world, copy);
     if (choice < 5) {
@@ -435,7 +427,7 @@ static bool build_full(
 static bool find_full(
     struct model_world *world, const struct model_copy *copy, struct model_record *ret)
 {
-    unsigned first = (unsigned)model_random(&world->random, MODEL_MACHINES);
+    unsigned first = (unsigned)prng_below(&world->random, MODEL_MACHINES);
     for (unsigned i = 0; i < MODEL_MACHINES * MODEL_SLOTS; i++) {
         const struct model_slot *slot = &copy->slots[i / MODEL_SLOTS][i % MODEL_SLOTS];
         bool is_stale = slot->birth != 0 && !slot->is_target && slot->life == APPLY_LIVE
@@ -465,7 +457,7 @@ const char *model_crash(struct model_world *world, struct model_copy *copy)
     memcpy(used, copy->used, sizeof used);
     memcpy(copy->used, copy->checkpoint_used, sizeof used);
     for (unsigned i = 0; i < MODEL_MACHINES * MODEL_SLOTS; i++) { /* each as of its own time */
-        uint64_t time = model_random(&world->random, copy->journal_count + 1u);
+        uint64_t time = prng_below(&world->random, copy->journal_count + 1u);
         unsigned m = i / MODEL_SLOTS, s = i % MODEL_SLOTS;
         copy->slots[m][s] = time == 0 ? copy->checkpoint[m][s] : copy->history[time - 1][m][s];
     }
@@ -485,7 +477,7 @@ void model_forget(struct model_world *world, struct model_copy *copy)
             struct model_slot *slot = &copy->slots[m][s];
             if (slot->birth != 0 && !slot->is_target && slot->life == APPLY_DELETED
                 && slot->identity.clock <= copy->seen_clock[m]
-                && model_random(&world->random, 2) == 0)
+                && prng_below(&world->random, 2) == 0)
                 *slot = (struct model_slot){0};
         }
     }

@@ -5,6 +5,7 @@
 #ifndef CAIRN_TESTS_CORE_APPLY_MODEL_H
 #define CAIRN_TESTS_CORE_APPLY_MODEL_H
 
+#include "base/prng.h"
 #include "core/apply.h"
 
 enum {
@@ -75,12 +76,11 @@ struct model_world {
     struct model_stream streams[MODEL_MACHINES];
     model_decide_fn *decide;     /* apply_decide, or a canary around it */
     bool writes_foreign_targets; /* canary: breaks obligation 1 of apply.h */
-    uint64_t random;
+    struct prng random;
     uint64_t decisions;
 };
 
 void model_open(struct model_world *world, model_decide_fn *decide, uint64_t seed);
-uint64_t model_random(uint64_t *state, uint64_t below);
 
 /* Each returns NULL, or what is wrong. */
 

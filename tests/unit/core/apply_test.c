@@ -334,14 +334,14 @@ TEST(a_record_of_the_log_names_its_target_only_if_the_content_lies_there)
 
 static const char *random_step(struct model_world *world, bool with_faults)
 {
-    unsigned machine = (unsigned)model_random(&world->random, MODEL_MACHINES);
+    unsigned machine = (unsigned)prng_below(&world->random, MODEL_MACHINES);
     struct model_copy *copy = &world->copies[machine];
-    unsigned choice = (unsigned)model_random(&world->random, with_faults ? 20 : 14);
+    unsigned choice = (unsigned)prng_below(&world->random, with_faults ? 20 : 14);
     bool is_fetched;
     if (choice < 6)
         return model_change(world, machine);
     if (choice < 14)
-        return model_deliver(world, copy, (unsigned)model_random(&world->random, MODEL_MACHINES));
+        return model_deliver(world, copy, (unsigned)prng_below(&world->random, MODEL_MACHINES));
     if (choice < 16)
         return model_fetch(world, copy, &is_fetched);
     if (choice < 18)
@@ -417,9 +417,9 @@ static void walk_from(struct walk *walk, const struct model_copy *copy)
         struct model_copy next = *copy;
         bool is_fetched;
         walk->wrong = model_deliver(walk->world, &next, from);
-        if (!walk->wrong && model_random(&walk->world->random, 8) == 0)
+        if (!walk->wrong && prng_below(&walk->world->random, 8) == 0)
             walk->wrong = model_fetch(walk->world, &next, &is_fetched);
-        if (!walk->wrong && model_random(&walk->world->random, 8) == 0)
+        if (!walk->wrong && prng_below(&walk->world->random, 8) == 0)
             walk->wrong = model_crash(walk->world, &next);
         if (!walk->wrong)
             walk_from(walk, &next);
@@ -437,7 +437,7 @@ static bool small_history(struct model_world *world, model_decide_fn *decide_fn,
         bool is_full = true;
         for (unsigned m = 0; m < MODEL_MACHINES; m++)
             is_full = is_full && world->streams[m].count >= 3;
-        unsigned m = (unsigned)model_random(&world->random, MODEL_MACHINES);
+        unsigned m = (unsigned)prng_below(&world->random, MODEL_MACHINES);
         const char *wrong = is_full || world->streams[m].count >= 4
                                 ? model_deliver(world, &world->copies[m], (m + 1) % MODEL_MACHINES)
                                 : random_step(world, false);
