@@ -10,7 +10,7 @@ void stream_fail(struct stream *stream, err_t err)
         return;
     stream->state = STREAM_FAILED;
     stream->failure = err;
-    stream->options.on_fence(stream->options.context, err);
+    stream->options.on_fence(stream, err);
     stream_serve_waiters(stream);
 }
 

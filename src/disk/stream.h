@@ -27,6 +27,8 @@
 #include "disk/slotmap.h"
 #include "disk/space.h"
 
+struct stream;
+
 struct stream_options {
     struct io *io;
     struct mem *mem;
@@ -43,8 +45,9 @@ struct stream_options {
     uint32_t chunk_count_max;      /* chunk files that fit the disk */
     uint64_t reserve_bytes;        /* of the file system, not for uploads */
     uint64_t checkpoint_bytes;     /* of log, after which a checkpoint is taken */
-    void (*on_fence)(void *context, err_t err); /* a write failed: the mount point is to be fenced */
-    void *context;
+    /* a write failed: the mount point is to be fenced */
+    void (*on_fence)(struct stream *stream, err_t err);
+    void *context; /* the caller's */
 };
 
 /** A chunk that takes new slots at its end. */
