@@ -94,6 +94,23 @@ TEST(every_refusal_at_init_leaves_nothing_behind)
     ledger_check_empty(&ledger);
 }
 
+#if defined(__has_feature) && !defined(CAIRN_POOL_MALLOC) /* there malloc does this */
+#if __has_feature(address_sanitizer)
+#include <sanitizer/asan_interface.h>
+TEST(a_free_slot_and_the_gap_behind_a_slot_are_poisoned)
+{
+    set_up();
+    char *slot = pool_take(&pool, &request);
+    EXPECT(!__asan_address_is_poisoned(slot));
+    EXPECT(!__asan_address_is_poisoned(slot + 99));
+    EXPECT(__asan_address_is_poisoned(slot + 100));
+    pool_give(&pool, slot);
+    EXPECT(__asan_address_is_poisoned(slot));
+    tear_down();
+}
+#endif
+#endif
+
 struct guest {
     struct pool_waiter waiter;
     void *slot;
