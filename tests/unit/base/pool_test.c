@@ -181,6 +181,10 @@ static void give_slot(void *slot)
 {
     pool_give(&pool, slot);
 }
+static void look_at_slot(void *slot)
+{
+    (void)pool_held(&pool, slot);
+}
 static void fini_pool(void *context)
 {
     pool_fini(context);
@@ -192,6 +196,7 @@ TEST(giving_twice_giving_a_stranger_and_ending_too_early_are_caught_at_the_spot)
     char *slot = pool_take(&pool, &request), *other = pool_take(&pool, &request);
     pool_give(&pool, other);
     EXPECT(test_fails_check(give_slot, other));
+    EXPECT(test_fails_check(look_at_slot, other));
     EXPECT(test_fails_check(give_slot, slot + 1));
     EXPECT(test_fails_check(give_slot, &pool));
     EXPECT(test_fails_check(fini_pool, &pool));
