@@ -107,7 +107,8 @@ void single_change_apply(
     struct single_change *change, const struct record *stored, struct single_dirty *dirty);
 
 /** Nothing was committed: bytes behind the committed end are given back (also those that a crash left
- * there: open and abandon trims a file), the file is closed. Arrives; never fails: what stays behind
+ * there: open and abandon trims a file), the file is closed. Arrives at `machine` (that of open, also
+ * if open was never called); never fails: what stays behind
  * is not visible. Not after a commit whose outcome is unknown: then single_change_close. */
 void single_change_abandon(struct single_change *change, struct machine *machine);
 /** Nothing to do is fine. */
