@@ -160,6 +160,28 @@ TEST(a_loop_can_post_to_itself)
     fixture_close(&fixture);
 }
 
+static void *post_from_outside(void *context)
+{
+    static struct io_message message = {.deliver = count_message};
+    struct io *io = context;
+    io_post(io, io, &message);
+    return NULL;
+}
+
+TEST(a_thread_without_a_loop_can_post)
+{
+    struct fixture fixture;
+    pthread_t thread;
+    unsigned count = 0;
+    fixture_open(&fixture, &(struct uring_options){.entries = 8});
+    fixture.io->role = &count;
+    EXPECT_EQ(pthread_create(&thread, NULL, post_from_outside, fixture.io), 0);
+    io_turn(fixture.io, true); /* sleeps until it comes */
+    EXPECT_EQ(count, 1);
+    EXPECT_EQ(pthread_join(thread, NULL), 0);
+    fixture_close(&fixture);
+}
+
 TEST(only_the_first_message_to_a_sleeper_asks_for_a_wake)
 {
     struct mailbox mailbox;
