@@ -55,6 +55,7 @@ struct uring {
     bool is_wake_armed;
     bool has_ftruncate;
     bool has_message_ring;
+    unsigned entries_refused; /* tests: so many times there is no free entry */
     int wake_fd;
     struct heap timers;
     struct list done, backlog, cancels;
