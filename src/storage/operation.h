@@ -51,8 +51,7 @@ struct upload {
     void *context;
     /* the machine's */
     struct stream *stream;
-    struct pool_wait_point waits;
-    uint8_t *work;           /* a work buffer, or NULL */
+    struct buffer_claim work;
     struct span content;     /* all of it, if packed */
     uint64_t received;
     uint32_t crc;
@@ -144,7 +143,7 @@ struct modify {
     struct stream *stream;
     struct file_lock lock;
     struct object object;
-    uint8_t *work;       /* the new content, or the buffer of a change in place */
+    struct buffer_claim work, extra; /* the new content; buffers of single files */
     struct span content; /* whole new content, if packed */
     uint64_t received;
     uint32_t body_crc;
@@ -165,7 +164,6 @@ struct modify {
     struct slot_header header;
     uint8_t way; /* how the new content gets to disk */
     bool takes_slot, is_referenced, is_told, has_change, has_writer, has_copy;
-    uint8_t *change_buffer;
 };
 
 /** Errors: NOT_FOUND, IMMUTABLE, CONFLICT, RANGE (offset behind the end), NO_SPACE, TOO_LARGE,
