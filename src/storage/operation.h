@@ -89,7 +89,8 @@ struct find {
     void (*on_result)(struct find *find); /* header known, first piece verified; put() follows */
     void (*done)(struct find *find);
     void *context;
-    struct span piece;
+    struct stream *stream; /* of the lock */
+    struct file_lock lock;
     bool under_lock; /* a second look: the file's lock is held */
     bool is_told;
 };
@@ -107,8 +108,11 @@ struct stat_file {
     struct fid fid;
     struct object object;
     bool is_packed; /* where the content lies */
-    void (*done)(struct stat_file *stat); /* object is still open: valid until done returns */
+    void (*on_result)(struct stat_file *stat); /* object: header, attributes; valid while it runs */
+    void (*done)(struct stat_file *stat);
     void *context;
+    struct stream *stream; /* of the lock */
+    struct file_lock lock;
     bool under_lock;
 };
 

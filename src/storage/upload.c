@@ -474,15 +474,16 @@ static int upload_unwind(struct machine *machine)
     if (upload->stream) {
         binlog_wait_cancel(&upload->log_waiter);
         if (was_appended)
-            binlog_release_early(&upload->stream->log, &upload->append);
+            binlog_release(&upload->stream->log, &upload->append);
         stream_reserve_end(upload->stream, &upload->reservation, was_appended);
     }
     if (upload->is_single && !was_appended) {
         int wait = machine_wait_in(machine, UPLOAD_ABANDONED, 1);
-        single_writer_abandon(&upload->writer, &upload->stream->single_mount, machine);
+        single_writer_abandon(&upload->writer, machine);
         return wait;
     }
-    single_writer_close(&upload->writer);
+    if (upload->is_single)
+        single_writer_close(&upload->writer);
     return UPLOAD_ABANDONED;
 }
 
