@@ -222,15 +222,15 @@ static int64_t execute_write(struct sim_task *task)
 static int64_t execute_reshape(struct sim_task *task)
 {
     const struct io_op *op = task->op;
+    if (op->kind != IO_RESIZE && op->size == 0)
+        return -EINVAL;
     if (task->description->kind != SIM_FILE || !task->description->may_write)
-        return -EBADF;
+        return op->kind == IO_RESIZE ? -EINVAL : -EBADF;
     if (op->offset > SIM_FILE_SIZE_MAX || op->size > SIM_FILE_SIZE_MAX - op->offset)
         return -EFBIG;
     struct sim_disk *disk = disk_of(task);
     struct sim_content *content = content_of(task);
     uint64_t pages = content->pages_allocated, free = sim_disk_pages_free(disk);
-    if (op->kind != IO_RESIZE && op->size == 0)
-        return -EINVAL;
     if (op->kind == IO_ALLOCATE) {
         if (sim_content_fitting(content, op->offset, op->size, free) < op->size)
             return -ENOSPC;

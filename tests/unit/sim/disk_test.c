@@ -36,7 +36,8 @@ TEST(reads_and_writes_follow_the_open_mode)
     io_handle_close(lab.io, &handle);
     EXPECT(lab_open(&lab, &handle, "/d/a", IO_OPEN_READ) >= 0);
     EXPECT_EQ(lab_write(&lab, handle.fd, 0, &byte, 1), -EBADF);
-    EXPECT_EQ(lab_on(&lab, IO_RESIZE, handle.fd, 0, 9), -EBADF);
+    EXPECT_EQ(lab_on(&lab, IO_RESIZE, handle.fd, 0, 9), -EINVAL);
+    EXPECT_EQ(lab_on(&lab, IO_PUNCH, handle.fd, 0, 9), -EBADF);
     char data[8] = {0};
     EXPECT_EQ(lab_read(&lab, handle.fd, 0, data, sizeof(data)), 4);
     EXPECT(data[0] == 0 && data[3] == 'x');
