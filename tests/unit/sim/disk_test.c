@@ -183,10 +183,11 @@ TEST(directories_are_made_moved_and_removed_by_their_rules)
     EXPECT_EQ(lab_named(&lab, IO_UNLINK, "/d/x/y", NULL, 0), -EISDIR);
     EXPECT_EQ(lab_named(&lab, IO_UNLINK, "/d/x/y/f", NULL, IO_OPEN_DIRECTORY), -ENOTDIR);
     EXPECT_EQ(lab_named(&lab, IO_RENAME, "/d/x", "/d/x/y/z", 0), -EINVAL);
-    EXPECT_EQ(lab_named(&lab, IO_RENAME, "/d/x/y/f", "/d/x/y", 0), -EISDIR);
+    EXPECT_EQ(lab_named(&lab, IO_RENAME, "/d/x/y/f", "/d/x/y", 0), -ENOTEMPTY);
     EXPECT_EQ(lab_named(&lab, IO_RENAME, "/d/x/y", "/d/x/y/f", 0), -EINVAL);
     EXPECT_EQ(lab_named(&lab, IO_MKDIR, "/d/w", NULL, 0), 0);
     EXPECT_EQ(lab_named(&lab, IO_RENAME, "/d/w", "/d/x/y", 0), -ENOTEMPTY);
+    EXPECT_EQ(lab_named(&lab, IO_RENAME, "/d/x/y/f", "/d/w", 0), -EISDIR);
     EXPECT_EQ(lab_named(&lab, IO_RENAME, "/d/x/y", "/d/w", 0), 0);
     EXPECT_EQ(sim_file_size(lab.node, "/d/w/f"), 0);
     EXPECT_EQ(lab_named(&lab, IO_UNLINK, "/d/x", NULL, IO_OPEN_DIRECTORY), 0);
