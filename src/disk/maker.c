@@ -523,7 +523,7 @@ static const struct stage maker_stages[MAKER_STAGES] = {
     [MAKER_ACTIVATE] = {"activate", maker_activate, BIT(MAKER_ACTIVATED), 30000},
     [MAKER_ACTIVATED] = {"activated", maker_activated, BIT(MAKER_PICK), 5000},
     [MAKER_FULL] = {"full", maker_full,
-        BIT(MAKER_ACQUIRE) | BIT(MAKER_SPACE) | BIT(MAKER_PICK), 0},
+        BIT(MAKER_ACQUIRE) | BIT(MAKER_SPACE) | BIT(MAKER_PICK), 30000},
     [MAKER_UNWIND] = {"unwind", maker_unwind, BIT(MAKER_UNLINKED) | BIT(MAKER_DONE), 5000},
     [MAKER_UNLINKED] = {"unlinked", maker_unlinked, BIT(MAKER_PICK) | BIT(MAKER_FULL), 0},
     [MAKER_DONE] = {"done", maker_done, 0, 0},

@@ -146,28 +146,31 @@ struct modify {
     /* the machine's */
     struct stream *stream;
     struct file_lock lock;
-    struct object object;
-    struct buffer_claim work, extra; /* the new content; buffers of single files */
-    struct span content; /* whole new content, if packed */
-    uint64_t received;
+    struct object object; /* the file as it is; open until the end */
+    struct buffer_claim buffer;
+    uint8_t *area;        /* in it: the content, or the part that was gathered */
+    uint64_t position;    /* bytes of the area that count */
+    uint64_t received;    /* of the body */
     uint32_t body_crc;
-    uint64_t total;      /* size of the new content */
-    struct version version;
-    struct place home, target, old; /* old: content that is freed */
+    uint64_t total;       /* size of the new content */
+    uint64_t zeros;       /* still to be written */
+    struct slot_header header; /* of the new content */
+    struct place target;  /* where the new content goes, if not home */
+    struct chunk_ref home_ref;
     struct reservation reservation;
     struct io_op op;
     struct iovec iov;
-    uint32_t written;
+    uint32_t written, crc;
     struct log_append append;
     struct log_waiter log_waiter;
     struct packed_apply apply;
     struct single_writer writer;
     struct single_change change;
+    struct single_reader reader;
     struct single_copy copy;
     struct single_entry entry;
-    struct slot_header header;
     uint8_t way; /* how the new content gets to disk */
-    bool takes_slot, is_referenced, is_told, has_change, has_writer, has_copy;
+    bool is_referenced, is_told, is_gathered, has_writer, has_change, has_reader;
 };
 
 /** Errors: NOT_FOUND, IMMUTABLE, CONFLICT, RANGE (offset behind the end), NO_SPACE, TOO_LARGE,

@@ -45,6 +45,8 @@ static err_t store_take(struct store *store)
         root_of_chunk, store));
     TRY(pool_init(&store->small_buffers, store->mem, &store->io->ledger, "small-buffers",
         STORE_SMALL_SIZE, config->small_buffer_count, 64, &store->owner));
+    TRY(pool_init(&store->modify_buffers, store->mem, &store->io->ledger, "modify-buffers",
+        store_modify_size(config), config->modify_buffer_count, 4096, &store->owner));
     return pool_init(&store->work_buffers, store->mem, &store->io->ledger, "work-buffers",
         store_work_size(config), config->work_buffer_count, 4096, &store->owner);
 }
@@ -53,6 +55,8 @@ static void store_give(struct store *store)
 {
     if (store->work_buffers.mem)
         pool_fini(&store->work_buffers);
+    if (store->modify_buffers.mem)
+        pool_fini(&store->modify_buffers);
     if (store->small_buffers.mem)
         pool_fini(&store->small_buffers);
     if (store->files.io)

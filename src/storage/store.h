@@ -14,6 +14,7 @@ enum {
     STORE_MOUNTS_MAX = 256,
     /* beside the content itself, a work buffer has room for headers, checksum pages and one block */
     STORE_WORK_EXTRA = 4 * BLOCKS_PAGE_SIZE + 2 * BLOCK_SIZE,
+    STORE_MODIFY_EXTRA = SINGLE_CHANGE_BUFFER + BLOCKS_PAGE_SIZE,
     STORE_SMALL_SIZE = 16 * 1024, /* a small buffer: finds of slots up to this size */
 };
 
@@ -27,7 +28,7 @@ struct store_config {
     uint32_t chunk_size, log_segment_size, log_buffer_size, log_segment_count_max;
     uint32_t free_slot_count;
     uint32_t chunk_file_count;   /* descriptors kept open for chunk files */
-    uint32_t small_buffer_count, work_buffer_count;
+    uint32_t small_buffer_count, work_buffer_count, modify_buffer_count;
     uint64_t checkpoint_bytes;
     uint32_t slack_default;  /* for mutable files, as in UPLOAD */
     uint16_t loop_index, loop_count;
@@ -54,6 +55,7 @@ struct store {
     struct chunk_files files;
     struct store_mount *mounts; /* STORE_MOUNTS_MAX */
     struct pool small_buffers, work_buffers;
+    struct pool modify_buffers; /* taken before a work buffer, never behind one */
     uint32_t stream_cursor; /* uploads go round robin over the streams of a mount point */
     uint32_t running;       /* operations in flight */
     /* a mount point was fenced on this loop: the role tells the others */
@@ -68,6 +70,12 @@ static inline size_t store_work_size(const struct store_config *config)
     uint32_t content =
         config->single_min > config->piece_size ? config->single_min : config->piece_size;
     return content + STORE_WORK_EXTRA;
+}
+
+/** Bytes of a modify buffer: the new content behind what single files need. */
+static inline size_t store_modify_size(const struct store_config *config)
+{
+    return STORE_MODIFY_EXTRA + config->single_min;
 }
 
 /** Take memory and pools. Errors: BUSY, NO_RESOURCE. Nothing is held on failure. */
