@@ -1,6 +1,7 @@
 #include "disk/stream.h"
 
 #include "disk/checkpoint.h"
+#include "disk/layout.h"
 #include "disk/maker.h"
 #include "disk/recover.h"
 
@@ -355,6 +356,7 @@ static err_t stream_set_up(struct stream *stream)
 {
     struct binlog_position position;
     uint64_t generation = 0;
+    TRY(layout_make(stream->options.io, &stream->owner, stream->options.root, stream->options.stream));
     TRY(stream_take_memory(stream));
     TRY(stream_recover(stream, &position, &generation));
     TRY(stream_open_log(stream, &position));
