@@ -273,6 +273,8 @@ static bool may_read(const struct net_connection *c)
         return false;
     if (c->is_body_open)
         return !c->body || c->body->wake;
+    if (c->server->is_draining)
+        return false;
     return c->request_count < c->server->config.pipeline_max;
 }
 
