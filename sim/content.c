@@ -50,8 +50,6 @@ static struct part part_at(uint64_t offset, uint64_t size)
              part_done += part.to - part.from,                                 \
                          part = part_at((offset) + part_done, (size)-part_done))
 
-/* ---------------------------------------------------------------- groups and pages */
-
 static struct sim_group *group_get(const struct sim_content *content, uint64_t page)
 {
     uint64_t index = page / SIM_GROUP_PAGES;
@@ -180,8 +178,6 @@ static void page_sync(struct sim_content *content, struct sim_page *page, uint8_
     page_settle(content, page);
 }
 
-/* ---------------------------------------------------------------- life */
-
 void sim_content_init(struct sim_content *content, struct sim_blocks *buffers)
 {
     *content = (struct sim_content){.buffers = buffers};
@@ -208,8 +204,6 @@ void sim_content_clear(struct sim_content *content)
     sim_free(content->groups);
     sim_content_init(content, content->buffers);
 }
-
-/* ---------------------------------------------------------------- the cache */
 
 static void image_read(const struct sim_content *content, uint64_t offset, uint8_t *ret_data,
     uint64_t size, bool is_durable)
@@ -384,8 +378,6 @@ void sim_content_resize(struct sim_content *content, uint64_t size)
     content_set_size(content, size);
 }
 
-/* ---------------------------------------------------------------- sync */
-
 struct sim_snapshot sim_content_sync_begin(struct sim_content *content)
 {
     content->syncs++;
@@ -459,8 +451,6 @@ void sim_content_sync_range(struct sim_content *content, uint64_t offset, uint64
     allocation_sync(content);
 }
 
-/* ---------------------------------------------------------------- questions and damage */
-
 bool sim_content_range_is_durable(const struct sim_content *content, uint64_t offset, uint64_t size)
 {
     bool size_is_durable =
@@ -516,8 +506,6 @@ void sim_content_corrupt(
         }
     }
 }
-
-/* ---------------------------------------------------------------- crash */
 
 static uint64_t size_after_crash(
     const struct sim_content *content, const struct sim_loss *loss, struct prng *prng)

@@ -8,8 +8,6 @@ bool sim_kind_is_disk(enum io_kind kind)
     return kind >= IO_OPEN && kind <= IO_LIST;
 }
 
-/* ---------------------------------------------------------------- where */
-
 static struct sim_disk *disk_of(const struct sim_task *task)
 {
     return task->description->mount->disk;
@@ -55,8 +53,6 @@ static uint64_t bytes_asked(const struct io_op *op)
     return size;
 }
 
-/* ---------------------------------------------------------------- time */
-
 static uint64_t mean_ns(const struct sim_task *task, const struct sim_disk_options *options)
 {
     const struct io_op *op = task->op;
@@ -84,8 +80,6 @@ uint64_t sim_disk_latency(struct sim_task *task)
     uint64_t factor = disk->faults.latency_factor;
     return sim_latency(&disk->prng, mean_ns(task, &disk->options) * (factor ? factor : 1));
 }
-
-/* ---------------------------------------------------------------- data */
 
 static int check_transfer(const struct sim_task *task, bool is_write)
 {
@@ -266,8 +260,6 @@ static int64_t execute_reshape(struct sim_task *task)
     return 0;
 }
 
-/* ---------------------------------------------------------------- sync */
-
 void sim_disk_begin(struct sim_task *task)
 {
     const struct sim_description *description = task->description;
@@ -326,8 +318,6 @@ void sim_disk_refuse(struct sim_task *task)
     sim_disk_begin(task);
     sync_fail(task);
 }
-
-/* ---------------------------------------------------------------- names */
 
 static int64_t open_inode(struct sim_task *task, struct sim_mount *mount, struct sim_inode *inode)
 {
@@ -513,8 +503,6 @@ static int64_t execute_list(struct sim_task *task)
     sim_free(entries);
     return 0;
 }
-
-/* ---------------------------------------------------------------- all of them */
 
 int64_t sim_disk_execute(struct sim_task *task)
 {

@@ -445,6 +445,7 @@ static int commit_written(struct machine *machine)
     buffer->is_committed = true;
     binlog_publish(log, buffer);
     buffer_tell(buffer, ERR_OK);
+    log->options.on_moved(log->options.context);
     binlog_refill(log);
     binlog_wake_waiters(log);
     return COMMIT_SEAL;
@@ -562,6 +563,7 @@ void binlog_release(struct binlog *log, struct log_append *append)
     binlog_refill(log);
     if (!had_room && log->filling)
         binlog_wake_waiters(log);
+    log->options.on_moved(log->options.context);
 }
 
 uint64_t binlog_applied_lsn(const struct binlog *log)
@@ -735,13 +737,13 @@ static err_t binlog_make_segments(struct binlog *log, uint64_t number)
     return binlog_sync_directory(log);
 }
 
-/* The segments at hand are those of the old log; the caller has just taken a checkpoint, so all are
- * free to be recycled. The new one begins behind the highest number ever used. */
+/* The segments at hand are those of the old log. The new one begins behind the highest number ever
+ * used. */
 static err_t binlog_begin_segment(struct binlog *log, const struct binlog_position *position)
 {
     uint64_t highest = position->previous_number;
     for (uint32_t i = 0; i < position->segment_count; i++) {
-        log->segments[log->segment_count++] = (struct log_segment){position->segments[i].number, 0};
+        log->segments[log->segment_count++] = position->segments[i];
         if (position->segments[i].number > highest)
             highest = position->segments[i].number;
     }
@@ -780,7 +782,7 @@ err_t binlog_open(
         .is_direct = true,
         .lsn_next = position->lsn_next,
         .lsn_durable = position->lsn_next - 1,
-        .lsn_checkpoint = position->lsn_next - 1};
+        .lsn_checkpoint = position->lsn_checkpoint};
     owner_open(&log->owner, "binlog", DIRECTION_OWN, io_now(options->io));
     list_init(&log->waiters);
     err_t err = binlog_set_up(log, position);

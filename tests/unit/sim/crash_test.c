@@ -232,8 +232,6 @@ TEST(after_a_failed_sync_a_retry_succeeds_and_a_crash_shows_the_loss)
     EXPECT(lost > SEEDS / 2);
 }
 
-/* ---------------------------------------------------------------- in flight */
-
 static void forget(struct io_op *op)
 {
     op->context = NULL;
@@ -311,8 +309,6 @@ TEST(a_write_in_flight_may_be_applied_in_part_by_a_kill)
     EXPECT(none > 0 && part > 0 && whole > 0);
 }
 
-/* ---------------------------------------------------------------- canary */
-
 enum { RECORDS = 8, RECORD_SIZE = 100 };
 
 /* Append records of a fixed size, each acknowledged; then the power goes. Returns how many
@@ -356,8 +352,6 @@ TEST(a_journal_with_sync_loses_nothing)
     for (uint64_t seed = 0; seed < SEEDS; seed++)
         EXPECT_EQ(journal_losses(seed, true), 0);
 }
-
-/* ---------------------------------------------------------------- after every single operation */
 
 TEST(a_crash_can_be_set_after_each_disk_operation)
 {

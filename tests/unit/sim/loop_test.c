@@ -227,8 +227,6 @@ TEST(an_operation_in_flight_keeps_its_file_open)
     lab_free(&lab);
 }
 
-/* ---------------------------------------------------------------- messages */
-
 struct letter {
     struct io_message message;
     struct io *at;
@@ -274,8 +272,6 @@ TEST(messages_to_a_dead_process_go_nowhere)
     EXPECT_EQ(count, 0);
     lab_free(&lab);
 }
-
-/* ---------------------------------------------------------------- time */
 
 TEST(a_paused_process_sees_its_completions_when_it_runs_again)
 {
