@@ -83,6 +83,20 @@ TEST(a_storage_that_falls_silent_is_dead_after_the_deadline_and_welcome_back)
     town_close(&town);
 }
 
+TEST(a_connection_on_which_nothing_comes_is_closed_and_those_that_beat_stay)
+{
+    town_open(&town);
+    town.tracker_config.idle_ns = 100 * NS_PER_MS;
+    town_open_tracker(&town, 0);
+    town_start_storage(&town, town_storage(&town, 0, "g1", "images"));
+    EXPECT(town_connect(&town, 0, ROLE_CLIENT, NULL));
+    TURN_UNTIL(&town, town.is_client_closed);
+    EXPECT_ERR(town.client_err, CLOSED);
+    EXPECT(town_is_running(&town, 0, 1));
+    EXPECT_EQ(town.trackers[0].server.accepted, 2);
+    town_close(&town);
+}
+
 TEST(status_is_json_for_everybody)
 {
     open_town_of(2);
