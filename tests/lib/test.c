@@ -3,7 +3,7 @@
 #include <setjmp.h>
 
 static struct test *first, **last = &first;
-static jmp_buf out_of_test;
+static jmp_buf out_of_test, out_of_check;
 
 void test_register(struct test *test)
 {
@@ -26,6 +26,24 @@ _Noreturn void test_fail_err(const char *file, int line, err_t err, const char *
         expected, err_name(err.code), err.os, err.site ? err.site->file : "?",
         err.site ? err.site->line : 0, file, line);
     longjmp(out_of_test, 1);
+}
+
+static void leave_check(const char *what, const char *file, int line, const char *function)
+{
+    (void)what, (void)file, (void)line, (void)function;
+    longjmp(out_of_check, 1);
+}
+
+bool test_fails_check(void (*run)(void *context), void *context)
+{
+    volatile bool has_failed = true;
+    check_set_hook(leave_check);
+    if (setjmp(out_of_check) == 0) {
+        run(context);
+        has_failed = false;
+    }
+    check_set_hook(NULL);
+    return has_failed;
 }
 
 static bool is_wanted(const char *name, int argc, char **argv)

@@ -21,6 +21,8 @@ struct test {
 void test_register(struct test *test);
 _Noreturn void test_fail(const char *file, int line, const char *what, long long a, long long b);
 _Noreturn void test_fail_err(const char *file, int line, err_t err, const char *expected);
+/** True if `run` fails a CHECK: it does not return from there. */
+bool test_fails_check(void (*run)(void *context), void *context);
 
 #define TEST(test_name)                                                 \
     static void test_name(void);                                        \

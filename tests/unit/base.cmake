@@ -1,1 +1,8 @@
+cairn_test(crc_test SOURCES unit/base/crc_test.c)
+cairn_test(heap_test SOURCES unit/base/heap_test.c)
+cairn_test(map_test SOURCES unit/base/map_test.c)
+cairn_test(mem_test SOURCES unit/base/mem_test.c)
+cairn_test(pool_test SOURCES unit/base/pool_test.c)
+cairn_test(prng_test SOURCES unit/base/prng_test.c)
 cairn_test(stage_test SOURCES unit/base/stage_test.c)
+cairn_test(text_test SOURCES unit/base/text_test.c)
