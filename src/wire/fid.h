@@ -24,35 +24,41 @@ enum {
     GROUP_NAME_MAX = 16,
     MACHINE_MAX = (1 << 24) - 1,
     CLOCK_SEQUENCE_BITS = 23,
+    SLOT_UNIT = 64, /* bytes: slots start and end at multiples of it */
 };
+#define FID_CLOCK_MAX ((UINT64_C(1) << (32 + CLOCK_SEQUENCE_BITS)) - 1)
+#define FID_SIZE_MAX UINT32_MAX /* the largest size that an id can carry */
 
 struct fid {
     char group[GROUP_NAME_MAX + 1];
     struct identity identity;
-    uint64_t size;      /* exact for immutable ids < 4 GiB; else 0 */
+    uint64_t size;      /* exact for immutable ids < 4 GiB; else 0 (fid_format: any) */
     uint32_t crc;       /* CRC-32 (IEEE) of the first content */
     uint32_t chunk;     /* packed: chunk number of the origin, >= 1 */
     uint32_t offset;    /* packed: of the slot in the chunk file, bytes */
     uint32_t slot_size; /* packed: bytes */
     uint8_t mount;      /* at the origin */
     uint8_t stream;     /* on that mount point */
-    bool is_mutable;    /* appender bit */
+    bool is_mutable;    /* appender bit: ask the server for size and CRC. Set by fid_parse for files
+                         * of 4 GiB and more too; whether they may change, the server knows */
     bool is_packed;
 };
 
-/** Parse and range-check every field (alphabets, lengths, group name, machine 1..2^24-1, offset
- * and slot size multiples of SLOT_UNIT (64), offset + slot size <= 4 GiB, second hh consistent).
+/** Parse and range-check every field (alphabets, lengths, group name, machine 1..2^24-1, chunk >= 1,
+ * offset and slot size multiples of SLOT_UNIT, slot size >= SLOT_UNIT, offset + slot size <= 4 GiB,
+ * second hh consistent). An id has one spelling only: formatting what was parsed gives `text` again.
  * Errors: USAGE (not an id), UNSUPPORTED (a FastDFS id, or a native one of another format). */
 MUST err_t fid_parse(struct span text, struct fid *ret);
 
-/** Write `fid` as text with NUL; returns its length. CHECKs that the fields are in range. */
+/** Write `fid` as text with NUL; returns its length. CHECKs that the fields are in range. The size
+ * is written as 0, with the appender bit, for mutable files and for 4 GiB and more. */
 size_t fid_format(const struct fid *fid, char text[FID_TEXT_MAX]);
 
 /** Group names: [A-Za-z0-9]{1,16}. */
 bool group_name_is_valid(struct span name);
 /** Suffix: [A-Za-z0-9_-]{0,6}, without the dot. */
 bool suffix_is_valid(struct span suffix);
-/** The 7-char suffix part: fill from `random` digits, dot, suffix. */
+/** The 7-char suffix part: fill from `random` digits, dot, suffix. CHECKs that it is valid. */
 void suffix_part(struct span suffix, uint64_t random, char ret[SUFFIX_FIELD + 1]);
 
 #endif

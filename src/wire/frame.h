@@ -16,8 +16,9 @@ enum {
     FRAME_BODY_MAX = FRAME_META_MAX + FRAME_DATA_MAX,
 };
 
-enum {              /* frame flags */
-    FRAME_MORE = 1, /* DATA frames with this request id follow; the last one has it clear */
+enum {                        /* frame flags */
+    FRAME_MORE = 1,           /* DATA frames with this request id follow; the last has it clear */
+    FRAME_FLAGS = FRAME_MORE, /* all that exist; others are FRAME_BAD until negotiated */
 };
 
 /*  0 magic u32 | 4 version u8, type u8, flags u16 | 8 request id u64 | 16 meta size u32
@@ -33,8 +34,8 @@ struct frame {
 
 enum frame_result { FRAME_NEED_MORE, FRAME_BAD, FRAME_OK };
 
-/** Decode a header from the start of `bytes`. FRAME_BAD: wrong magic, version, CRC, or a size
- * above the limits; the connection cannot be used any more. Pure. */
+/** Decode a header from the start of `bytes`. FRAME_BAD: wrong magic (told from the first byte on),
+ * version, flags, CRC, or a size above the limits; the connection cannot be used any more. Pure. */
 enum frame_result frame_decode_header(struct span bytes, struct frame *ret);
 void frame_encode_header(const struct frame *frame, uint8_t ret[FRAME_HEADER_SIZE]);
 
