@@ -124,10 +124,10 @@ TEST(words_after_two_dashes_are_no_options)
 
 TEST(a_list_has_a_limit)
 {
-    char *argv[2 * ARG_LIST_MAX + 4] = {W("try")};
+    char *argv[ARG_LIST_MAX + 3] = {W("try")}, *word = W("--tracker=h:1");
     int argc = 1;
     for (int i = 0; i <= ARG_LIST_MAX; i++)
-        argv[argc++] = W("--tracker=h:1");
+        argv[argc++] = word;
     struct outcome got;
     parse(&got, argc, argv);
     EXPECT_EQ(got.result, ARGS_BAD);
