@@ -1,3 +1,3 @@
-foreach(module args manifest parse progress)
+foreach(module args date latency manifest parse progress)
     cairn_test(${module}_test SOURCES unit/bin/${module}_test.c LINKS cairn_cli)
 endforeach()
