@@ -54,4 +54,12 @@ static inline bool prng_chance(struct prng *prng, uint32_t per_million)
     return prng_below(prng, 1000000) < per_million;
 }
 
+/** Fill `size` bytes. */
+static inline void prng_fill(struct prng *prng, void *ret, size_t size)
+{
+    uint8_t *at = ret;
+    for (size_t i = 0; i < size; i++)
+        at[i] = (uint8_t)(prng_next(prng) >> 56);
+}
+
 #endif

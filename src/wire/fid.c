@@ -1,6 +1,7 @@
 #include "wire/fid.h"
 
 #include "wire/base64url.h"
+#include "wire/slot.h"
 
 /* The 20 bytes behind the 27 characters, the 12 behind the 16. */
 enum {

@@ -24,7 +24,6 @@ enum {
     GROUP_NAME_MAX = 16,
     MACHINE_MAX = (1 << 24) - 1,
     CLOCK_SEQUENCE_BITS = 23,
-    SLOT_UNIT = 64, /* bytes: slots start and end at multiples of it */
 };
 #define FID_CLOCK_MAX ((UINT64_C(1) << (32 + CLOCK_SEQUENCE_BITS)) - 1)
 #define FID_SIZE_MAX UINT32_MAX /* the largest size that an id can carry */
@@ -45,7 +44,7 @@ struct fid {
 };
 
 /** Parse and range-check every field (alphabets, lengths, group name, machine 1..2^24-1, chunk >= 1,
- * offset and slot size multiples of SLOT_UNIT, slot size >= SLOT_UNIT, offset + slot size <= 4 GiB,
+ * offset and slot size multiples of SLOT_UNIT (wire/slot.h), slot size >= SLOT_UNIT, offset + slot size <= 4 GiB,
  * second hh consistent). An id has one spelling only: formatting what was parsed gives `text` again.
  * Errors: USAGE (not an id), UNSUPPORTED (a FastDFS id, or a native one of another format). */
 MUST err_t fid_parse(struct span text, struct fid *ret);

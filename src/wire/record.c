@@ -223,6 +223,16 @@ static void record_header_decode(const uint8_t *p, struct record *ret)
     ret->entries.size = (size_t)get_u32(p + 208) * 8;
 }
 
+static void record_point_spans(const uint8_t *bytes, struct record *ret)
+{
+    const uint8_t *at = bytes + RECORD_HEADER_SIZE;
+    ret->home_meta.data = at;
+    ret->target_meta.data = at += ret->home_meta.size;
+    ret->entries.data = at += ret->target_meta.size;
+    at += ret->entries.size;
+    ret->content = span_of(at, inline_size(ret));
+}
+
 static bool record_is_in_range(const struct record *record)
 {
     return record->kind >= RECORD_UPLOAD && record->kind < RECORD_KIND_COUNT
@@ -244,15 +254,17 @@ err_t record_decode(struct span bytes, struct record *ret, size_t *ret_size)
     record_header_decode(bytes.data, &record);
     if (!record_is_in_range(&record) || record_size(&record) != size)
         return ERR(CORRUPT, 0);
-    const uint8_t *at = bytes.data + RECORD_HEADER_SIZE;
-    record.home_meta.data = at;
-    record.target_meta.data = at += record.home_meta.size;
-    record.entries.data = at += record.target_meta.size;
-    at += record.entries.size;
-    record.content = span_of(at, inline_size(&record));
+    record_point_spans(bytes.data, &record);
     *ret = record;
     *ret_size = size;
     return ERR_OK;
+}
+
+size_t record_view(const uint8_t *bytes, struct record *ret)
+{
+    record_header_decode(bytes, ret);
+    record_point_spans(bytes, ret);
+    return get_u32(bytes);
 }
 
 const char *record_kind_name(uint8_t kind)
@@ -263,9 +275,6 @@ const char *record_kind_name(uint8_t kind)
         [RECORD_APPEND] = "append",
         [RECORD_TRUNCATE] = "truncate",
         [RECORD_DELETE] = "delete",
-        [RECORD_FORMAT] = "format",
-        [RECORD_CHUNK_OPEN] = "chunk-open",
-        [RECORD_CHUNK_DROP] = "chunk-drop",
         [RECORD_LEASE] = "lease"};
     return kind < RECORD_KIND_COUNT && names[kind] ? names[kind] : "unknown";
 }

@@ -67,10 +67,7 @@ enum record_kind {
     RECORD_APPEND = 4,   /* bytes behind the committed end; may be referenced */
     RECORD_TRUNCATE = 5, /* total_size says where */
     RECORD_DELETE = 6,
-    RECORD_FORMAT = 7,     /* the slot at home becomes one free slot (split, merge, gap) */
-    RECORD_CHUNK_OPEN = 8, /* home.chunk exists from here on */
-    RECORD_CHUNK_DROP = 9, /* home.chunk is empty and its file may go */
-    RECORD_LEASE = 10,     /* ids up to `watermark` may have been issued */
+    RECORD_LEASE = 7, /* ids up to `watermark` may have been issued */
     RECORD_KIND_COUNT
 };
 
@@ -113,6 +110,8 @@ void record_encode(const struct record *record, struct writer *w, struct record 
 /** Decode the record at the start of `bytes`; *ret_size is what it took. Spans point into bytes.
  * Errors: CORRUPT (CRC, sizes or a field out of range). */
 MUST err_t record_decode(struct span bytes, struct record *ret, size_t *ret_size);
+/** The same without checking: for a batch that this process has just encoded. */
+size_t record_view(const uint8_t *bytes, struct record *ret);
 
 const char *record_kind_name(uint8_t kind);
 

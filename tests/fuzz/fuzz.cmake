@@ -1,1 +1,5 @@
 
+cairn_fuzz(slotmap SOURCES fuzz/slotmap_fuzz.c CORPUS ${CMAKE_CURRENT_SOURCE_DIR}/fuzz/corpus/slotmap LINKS cairn_disk)
+cairn_fuzz(fid SOURCES fuzz/fid_fuzz.c CORPUS ${CMAKE_CURRENT_SOURCE_DIR}/fuzz/corpus/fid LINKS cairn_wire)
+cairn_fuzz(frame SOURCES fuzz/frame_fuzz.c CORPUS ${CMAKE_CURRENT_SOURCE_DIR}/fuzz/corpus/frame LINKS cairn_wire)
+cairn_fuzz(msg SOURCES fuzz/msg_fuzz.c CORPUS ${CMAKE_CURRENT_SOURCE_DIR}/fuzz/corpus/msg LINKS cairn_wire)

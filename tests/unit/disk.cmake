@@ -1,1 +1,2 @@
-
+cairn_test(blocks_test SOURCES unit/disk/blocks_test.c LINKS cairn_disk)
+cairn_test(slotmap_test SOURCES unit/disk/slotmap_test.c LINKS cairn_disk)
