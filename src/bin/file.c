@@ -3,7 +3,54 @@
 #include <errno.h>
 #include <stdio.h>
 
-enum { FD_STDIN = 0, FD_STDOUT = 1 };
+#include "io/process.h"
+
+/* Until the end or until `data` is full; one byte more than fits is an error. */
+static err_t read_whole(struct io *io, struct owner *owner, int fd, char *data, size_t capacity,
+    size_t *ret_size)
+{
+    size_t size = 0;
+    for (;;) {
+        char beyond;
+        struct iovec piece =
+            size < capacity ? (struct iovec){data + size, capacity - size} : (struct iovec){&beyond, 1};
+        struct io_op read = {.kind = IO_READ,
+            .fd = fd,
+            .offset = size,
+            .iov = &piece,
+            .iov_count = 1,
+            .owner = owner};
+        int64_t result = io_call(io, &read);
+        if (result < 0)
+            return ERR_RESULT(result);
+        if (result == 0)
+            break;
+        if (size == capacity)
+            return ERR(TOO_LARGE, 0);
+        size += (size_t)result;
+    }
+    *ret_size = size;
+    return ERR_OK;
+}
+
+err_t file_load(struct io *io, struct owner *owner, const char *path, char *data, size_t capacity,
+    size_t *ret_size)
+{
+    struct io_handle handle = IO_HANDLE_NONE;
+    struct io_op open = {.kind = IO_OPEN,
+        .fd = IO_FD_NONE,
+        .path = path,
+        .open_flags = IO_OPEN_READ,
+        .ret_handle = &handle,
+        .handle_life = LIFE_REQUEST,
+        .owner = owner};
+    int64_t result = io_call(io, &open);
+    if (result < 0)
+        return ERR_RESULT(result);
+    err_t err = read_whole(io, owner, handle.fd, data, capacity, ret_size);
+    io_handle_close(io, &handle);
+    return err;
+}
 
 static void source_wake(struct io_op *op)
 {
@@ -29,7 +76,7 @@ static void source_fill(struct client_source *source, uint8_t *buffer, size_t si
     }
     file->piece = (struct iovec){buffer, left < size ? (size_t)left : size};
     file->read = (struct io_op){.kind = IO_READ,
-        .fd = file->is_stream ? FD_STDIN : file->handle.fd,
+        .fd = file->handle.fd,
         .offset = file->is_stream ? IO_OFFSET_STREAM : file->offset,
         .iov = &file->piece,
         .iov_count = 1,
@@ -75,7 +122,7 @@ err_t file_source_open(struct file_source *file, struct io *io, struct owner *ow
         .is_stream = strcmp(path, "-") == 0,
         .size = UINT64_MAX};
     if (file->is_stream)
-        return ERR_OK;
+        return process_stream_open(io, STANDARD_INPUT, owner, &file->handle);
     struct io_op open = {.kind = IO_OPEN,
         .fd = IO_FD_NONE,
         .path = path,
@@ -103,7 +150,7 @@ static err_t sink_take(struct client_sink *sink, struct span data)
     for (size_t done = 0; done < data.size;) {
         struct iovec piece = {(void *)(uintptr_t)(data.data + done), data.size - done};
         struct io_op write = {.kind = IO_WRITE,
-            .fd = file->is_stream ? FD_STDOUT : file->handle.fd,
+            .fd = file->handle.fd,
             .offset = file->is_stream ? IO_OFFSET_STREAM : file->offset,
             .iov = &piece,
             .iov_count = 1,
@@ -119,44 +166,69 @@ static err_t sink_take(struct client_sink *sink, struct span data)
     return ERR_OK;
 }
 
-static err_t path_call(
-    struct file_sink *file, enum io_kind kind, const char *path, const char *path_to)
+static int64_t path_call(struct file_sink *file, enum io_kind kind, int directory_fd,
+    const char *path, const char *path_to)
 {
     struct io_op op = {.kind = kind,
-        .fd = file->directory_fd,
+        .fd = directory_fd,
         .path = path,
         .path_to = path_to,
         .owner = file->owner};
-    int64_t result = io_call(file->io, &op);
-    return result < 0 ? ERR_RESULT(result) : ERR_OK;
+    return io_call(file->io, &op);
 }
 
-/* Make the directories of a path given beneath a directory descriptor. */
-static err_t make_directories(struct file_sink *file)
+static int64_t path_open(struct file_sink *file, int directory_fd, const char *path,
+    uint32_t open_flags, struct io_handle *ret)
 {
-    char path[MANIFEST_PATH_MAX];
-    for (size_t i = 0; file->path[i] != '\0'; i++) {
-        if (file->path[i] == '/') {
-            path[i] = '\0';
-            err_t err = path_call(file, IO_MKDIR, path, NULL);
-            if (err_is(err) && !err_has(err, ERR_CODE_EXISTS))
-                return err;
-        }
-        path[i] = file->path[i];
-    }
+    struct io_op open = {.kind = IO_OPEN,
+        .fd = directory_fd,
+        .path = path,
+        .open_flags = open_flags,
+        .ret_handle = ret,
+        .handle_life = LIFE_REQUEST,
+        .owner = file->owner};
+    return io_call(file->io, &open);
+}
+
+/* One step down, made if it is not there. One part of a path at a time: mkdir follows links in
+ * the parts before the last, open refuses those that lead outside. */
+static err_t enter_directory(struct file_sink *file, int directory_fd, const char *part)
+{
+    struct io_handle next = IO_HANDLE_NONE;
+    int64_t result = path_call(file, IO_MKDIR, directory_fd, part, NULL);
+    if (result < 0 && result != -EEXIST)
+        return ERR_RESULT(result);
+    result = path_open(file, directory_fd, part, IO_OPEN_READ | IO_OPEN_DIRECTORY, &next);
+    if (result < 0)
+        return ERR_RESULT(result);
+    io_handle_close(file->io, &file->directory);
+    io_handle_move(&file->directory, &next);
     return ERR_OK;
 }
 
-static err_t sink_open_part(struct file_sink *file)
+/* Go where `path` lies beneath the directory; its last part becomes file->name. */
+static err_t enter_path(struct file_sink *file, int directory_fd, const char *path)
 {
-    struct io_op open = {.kind = IO_OPEN,
-        .fd = file->directory_fd,
-        .path = file->path_part,
-        .open_flags = IO_OPEN_WRITE | IO_OPEN_CREATE,
-        .ret_handle = &file->handle,
-        .handle_life = LIFE_REQUEST,
-        .owner = file->owner};
-    int64_t result = io_call(file->io, &open);
+    const char *rest = path;
+    for (const char *slash; (slash = strchr(rest, '/')) != NULL; rest = slash + 1) {
+        char part[MANIFEST_PATH_MAX];
+        CHECK(span_to_text(span_of(rest, (size_t)(slash - rest)), part, sizeof part));
+        int from = file->directory.fd == IO_FD_NONE ? directory_fd : file->directory.fd;
+        TRY(enter_directory(file, from, part));
+    }
+    if (file->directory.fd == IO_FD_NONE)
+        TRY(enter_directory(file, directory_fd, "."));
+    memcpy(file->name, rest, strlen(rest) + 1);
+    return ERR_OK;
+}
+
+static err_t open_part(struct file_sink *file)
+{
+    int size = snprintf(file->name_part, sizeof file->name_part, "%s.cairn-part", file->name);
+    if (size < 0 || (size_t)size >= sizeof file->name_part)
+        return ERR(TOO_LARGE, ENAMETOOLONG);
+    int64_t result = path_open(file, file->directory.fd, file->name_part,
+        IO_OPEN_WRITE | IO_OPEN_CREATE, &file->handle);
     if (result < 0)
         return ERR_RESULT(result);
     struct io_op resize = {
@@ -165,27 +237,32 @@ static err_t sink_open_part(struct file_sink *file)
     return result < 0 ? ERR_RESULT(result) : ERR_OK;
 }
 
+static err_t sink_open(struct file_sink *file, int directory_fd, const char *path)
+{
+    if (strlen(path) >= sizeof file->name)
+        return ERR(TOO_LARGE, ENAMETOOLONG);
+    if (directory_fd != IO_FD_NONE) {
+        CHECK(manifest_path_is_safe(path));
+        TRY(enter_path(file, directory_fd, path));
+    } else {
+        memcpy(file->name, path, strlen(path) + 1);
+    }
+    return open_part(file);
+}
+
 err_t file_sink_open(struct file_sink *file, struct io *io, struct owner *owner, int directory_fd,
     const char *path, struct progress *progress)
 {
     *file = (struct file_sink){.sink = {.take = sink_take},
         .io = io,
         .owner = owner,
-        .directory_fd = directory_fd,
+        .directory = IO_HANDLE_NONE,
         .handle = IO_HANDLE_NONE,
         .progress = progress,
         .is_stream = directory_fd == IO_FD_NONE && strcmp(path, "-") == 0};
     if (file->is_stream)
-        return ERR_OK;
-    int size = snprintf(file->path_part, sizeof file->path_part, "%s.cairn-part", path);
-    if (size < 0 || (size_t)size >= sizeof file->path_part)
-        return ERR(TOO_LARGE, ENAMETOOLONG);
-    memcpy(file->path, path, strlen(path) + 1);
-    if (directory_fd != IO_FD_NONE) {
-        CHECK(manifest_path_is_safe(path));
-        TRY(make_directories(file));
-    }
-    err_t err = sink_open_part(file);
+        return process_stream_open(io, STANDARD_OUTPUT, owner, &file->handle);
+    err_t err = sink_open(file, directory_fd, path);
     if (err_is(err))
         file_sink_close(file);
     return err;
@@ -193,16 +270,21 @@ err_t file_sink_open(struct file_sink *file, struct io *io, struct owner *owner,
 
 err_t file_sink_finish(struct file_sink *file)
 {
-    if (!file->is_stream)
-        TRY(path_call(file, IO_RENAME, file->path_part, file->path));
+    if (!file->is_stream) {
+        int64_t result =
+            path_call(file, IO_RENAME, file->directory.fd, file->name_part, file->name);
+        if (result < 0)
+            return ERR_RESULT(result);
+    }
     file->is_finished = true;
     return ERR_OK;
 }
 
 void file_sink_close(struct file_sink *file)
 {
-    bool was_open = file->handle.fd != IO_FD_NONE;
+    bool is_leftover = file->handle.fd != IO_FD_NONE && !file->is_stream && !file->is_finished;
     io_handle_close(file->io, &file->handle);
-    if (was_open && !file->is_finished)
-        (void)path_call(file, IO_UNLINK, file->path_part, NULL); /* a leftover, no failure */
+    if (is_leftover) /* that it stays is no failure */
+        (void)path_call(file, IO_UNLINK, file->directory.fd, file->name_part, NULL);
+    io_handle_close(file->io, &file->directory);
 }

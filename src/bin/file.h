@@ -7,6 +7,10 @@
 #include "bin/progress.h"
 #include "client/client.h"
 
+/** Read a small file whole. Errors: those of open and read; TOO_LARGE (more than `capacity`). */
+MUST err_t file_load(struct io *io, struct owner *owner, const char *path, char *data,
+    size_t capacity, size_t *ret_size);
+
 /** A file, or standard input ("-"), as a source. Life: open -> one operation -> close. */
 struct file_source {
     struct client_source source;
@@ -18,7 +22,7 @@ struct file_source {
     uint64_t offset;
     uint64_t size; /* as it was when opened; UINT64_MAX for a stream */
     uint64_t modify_ns;
-    bool is_stream;
+    bool is_stream; /* standard input */
     bool was_cut; /* it ended before `size`: somebody truncated it meanwhile */
 };
 
@@ -34,18 +38,18 @@ struct file_sink {
     struct client_sink sink;
     struct io *io;
     struct owner *owner;
+    struct io_handle directory; /* where `name` is, or none: the working directory */
     struct io_handle handle;
     struct progress *progress; /* may be NULL */
     uint64_t offset;
-    int directory_fd; /* `path` is beneath it; IO_FD_NONE: the working directory */
     bool is_stream;
     bool is_finished;
-    char path[MANIFEST_PATH_MAX];
-    char path_part[MANIFEST_PATH_MAX]; /* where the bytes go meanwhile */
+    char name[MANIFEST_PATH_MAX];
+    char name_part[MANIFEST_PATH_MAX]; /* where the bytes go meanwhile */
 };
 
 /** With a directory descriptor the path must be safe (manifest_path_is_safe), and its directories
- * are made; links that lead outside are refused by the system.
+ * are made and entered one by one, so that no link in them leads elsewhere (-EXDEV).
  * Errors: those of mkdir and open; TOO_LARGE (path). */
 MUST err_t file_sink_open(struct file_sink *file, struct io *io, struct owner *owner,
     int directory_fd, const char *path, struct progress *progress);

@@ -7,6 +7,7 @@
 #include "bin/json_line.h"
 #include "bin/progress.h"
 #include "client/client.h"
+#include "io/signal.h"
 
 struct common {
     struct arg_list trackers;
@@ -54,6 +55,7 @@ struct session {
     struct mem mem;
     struct owner owner;
     struct client client;
+    struct signal_watch signals;
     struct progress progress;
     struct tally tally;
     char secret[256];
@@ -69,8 +71,8 @@ void session_close(struct session *session);
 /** Turn the loop once: progress bar, signals. */
 void session_turn(struct session *session);
 
-/** Start `op` and turn until it is done. Returns its error. */
-err_t session_run(struct session *session, struct client_op *op);
+/** Start `op` and turn until it is done. Errors: how the operation ended. */
+MUST err_t session_run(struct session *session, struct client_op *op);
 
 /** Say "cairn VERB: what: sentence" and count the failure. `what`: a path or an id. */
 void session_fail(struct session *session, const char *what, err_t err, const char *sentence);
