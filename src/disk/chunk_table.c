@@ -15,7 +15,7 @@ err_t chunk_table_init(
 void chunk_table_fini(struct chunk_table *table)
 {
     mem_give(table->mem, table->entries);
-    table->entries = NULL;
+    *table = (struct chunk_table){0};
 }
 
 /* Index of the first entry with a number not below `number`. */
@@ -55,10 +55,21 @@ struct chunk_entry *chunk_table_add(struct chunk_table *table, uint32_t number)
     return &table->entries[at];
 }
 
+struct chunk_entry *chunk_table_next(struct chunk_table *table, uint32_t number)
+{
+    uint32_t at = lower_bound(table, number);
+    return at < table->count ? &table->entries[at] : NULL;
+}
+
+void chunk_table_mark_all_dirty(struct chunk_table *table)
+{
+    for (uint32_t i = 0; i < table->count; i++)
+        table->entries[i].is_dirty = true;
+}
+
 void chunk_table_remove(struct chunk_table *table, struct chunk_entry *entry)
 {
     CHECK(entry >= table->entries && entry < table->entries + table->count);
-    CHECK(entry->reserved == 0);
     size_t behind = (size_t)(table->entries + table->count - entry) - 1;
     memmove(entry, entry + 1, sizeof *entry * behind);
     table->count--;
@@ -80,6 +91,8 @@ void chunk_entry_give(struct chunk_entry *entry, uint32_t size)
     if (entry->live_count > 0)
         entry->live_count--;
     entry->free_bytes += size;
+    if (entry->fit_max < size)
+        entry->fit_max = size;
 }
 
 void chunk_table_encode(const struct chunk_table *table, struct writer *w)
@@ -96,17 +109,18 @@ err_t chunk_table_decode(struct chunk_table *table, uint32_t count, struct reade
 {
     if (count > table->capacity)
         return ERR(BUSY, 0);
-    table->count = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        struct chunk_entry entry = {.number = read_u32(r)};
-        entry.end = read_u32(r);
-        entry.live_count = read_u32(r);
-        entry.free_bytes = read_u32(r);
-        if (r->failed || (i > 0 && entry.number <= table->entries[i - 1].number))
+    CHECK(table->count == 0);
+    for (uint32_t i = 0, last = 0; i < count; i++) {
+        uint32_t number = read_u32(r);
+        if (r->failed || number <= last)
             return ERR(CORRUPT, 0);
-        table->entries[table->count++] = entry;
-        if (table->next_number <= entry.number)
-            table->next_number = entry.number + 1;
+        struct chunk_entry *entry = chunk_table_add(table, number);
+        CHECK(entry != NULL);
+        entry->end = read_u32(r);
+        entry->live_count = read_u32(r);
+        entry->free_bytes = read_u32(r);
+        entry->fit_max = entry->free_bytes;
+        last = number;
     }
-    return ERR_OK;
+    return r->failed ? ERR(CORRUPT, 0) : ERR_OK;
 }

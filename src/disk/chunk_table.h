@@ -12,7 +12,7 @@ struct chunk_entry {
     uint32_t end;        /* end of the last committed slot, bytes; only grows */
     uint32_t live_count; /* files whose content or home is here */
     uint32_t free_bytes; /* in free slots below `end` */
-    uint32_t reserved;   /* slots given to operations that are not committed; not in checkpoints */
+    uint32_t fit_max;    /* no free slot is known to be larger: hint for reopening, from `give` */
     bool is_dirty;       /* written since its last sync began; not in checkpoints */
     bool is_lost;        /* recovery met records for it, and its file is missing */
 };
@@ -35,6 +35,9 @@ void chunk_table_fini(struct chunk_table *table);
 struct chunk_entry *chunk_table_find(struct chunk_table *table, uint32_t number);
 /** The entry of `number`, made if need be. NULL: the table is full. */
 struct chunk_entry *chunk_table_add(struct chunk_table *table, uint32_t number);
+/** The first entry with a number not below `number`; NULL: none. */
+struct chunk_entry *chunk_table_next(struct chunk_table *table, uint32_t number);
+void chunk_table_mark_all_dirty(struct chunk_table *table);
 void chunk_table_remove(struct chunk_table *table, struct chunk_entry *entry);
 
 /** A slot became live (free before, or at the end) or free. */

@@ -275,6 +275,7 @@ const char *record_kind_name(uint8_t kind)
         [RECORD_APPEND] = "append",
         [RECORD_TRUNCATE] = "truncate",
         [RECORD_DELETE] = "delete",
-        [RECORD_LEASE] = "lease"};
+        [RECORD_LEASE] = "lease",
+        [RECORD_ACTIVATE] = "activate"};
     return kind < RECORD_KIND_COUNT && names[kind] ? names[kind] : "unknown";
 }

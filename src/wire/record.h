@@ -68,6 +68,7 @@ enum record_kind {
     RECORD_TRUNCATE = 5, /* total_size says where */
     RECORD_DELETE = 6,
     RECORD_LEASE = 7, /* ids up to `watermark` may have been issued */
+    RECORD_ACTIVATE = 8, /* home.chunk takes new slots from here on */
     RECORD_KIND_COUNT
 };
 
@@ -75,6 +76,7 @@ enum { /* record flags */
     RECORD_INLINE = 1,    /* content is in the record */
     RECORD_AT_TARGET = 2, /* content belongs at `target`, else at `home` */
     RECORD_RENAMES = 4,   /* a single file was made in new/ and takes its place by rename */
+    RECORD_TAKES = 16,    /* the slot that the content goes to was free before this record */
     RECORD_FREES = 8,     /* the slot or file at `freed` is free from here on */
 };
 

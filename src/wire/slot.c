@@ -43,28 +43,33 @@ uint32_t slot_size_for(uint64_t content_size, uint64_t slack, uint32_t attribute
     return size <= SLOT_SIZE_MAX ? (uint32_t)size : 0;
 }
 
-/* 0 kind, mount, stream, zero | 4 machine | 8 chunk | 12 offset | 16 slot size | 20 zero */
+/* 0 kind, 1 mount, 2 stream, 3 machine u24, 6 slot units u24, 9 birth u56 | 16 chunk | 20 offset */
 void place_encode(const struct place *place, uint8_t ret[24])
 {
-    memset(ret, 0, 24);
+    uint32_t units = place->slot_size / SLOT_UNIT;
+    CHECK(place->machine < 1 << 24 && units < 1 << 24 && place->birth < UINT64_C(1) << 56);
     ret[0] = place->kind;
     ret[1] = place->mount;
     ret[2] = place->stream;
-    put_u32(ret + 4, place->machine);
-    put_u32(ret + 8, place->chunk);
-    put_u32(ret + 12, place->offset);
-    put_u32(ret + 16, place->slot_size);
+    memcpy(ret + 3, &place->machine, 3);
+    memcpy(ret + 6, &units, 3);
+    memcpy(ret + 9, &place->birth, 7);
+    put_u32(ret + 16, place->chunk);
+    put_u32(ret + 20, place->offset);
 }
 
 void place_decode(const uint8_t bytes[24], struct place *ret)
 {
+    uint32_t units = 0;
     *ret = (struct place){.kind = bytes[0],
         .mount = bytes[1],
         .stream = bytes[2],
-        .machine = get_u32(bytes + 4),
-        .chunk = get_u32(bytes + 8),
-        .offset = get_u32(bytes + 12),
-        .slot_size = get_u32(bytes + 16)};
+        .chunk = get_u32(bytes + 16),
+        .offset = get_u32(bytes + 20)};
+    memcpy(&ret->machine, bytes + 3, 3);
+    memcpy(&units, bytes + 6, 3);
+    memcpy(&ret->birth, bytes + 9, 7);
+    ret->slot_size = units * SLOT_UNIT;
 }
 
 static uint32_t meta_crc(const uint8_t *meta, uint32_t size, uint32_t seed)

@@ -41,8 +41,13 @@ struct place {
     uint32_t chunk;     /* packed: number in (machine, mount, stream), >= 1 */
     uint32_t offset;    /* packed: bytes in the chunk file, multiple of SLOT_UNIT */
     uint32_t slot_size; /* packed: bytes, multiple of SLOT_UNIT */
+    /* Targets: id clock of the allocator when it placed this content, so that the tenants of a slot
+     * are ordered (a home is ordered by its identity's clock). The target's own slot header keeps
+     * it as birth.counter. */
+    uint64_t birth;
 };
 
+/** The same location, whenever it was placed there. */
 static inline bool place_equals(const struct place *a, const struct place *b)
 {
     return a->kind == b->kind && a->mount == b->mount && a->stream == b->stream
@@ -53,7 +58,8 @@ static inline bool place_equals(const struct place *a, const struct place *b)
 struct slot_header {
     struct identity identity;
     struct version version;
-    struct version birth; /* single files: the version that made this file (out of place) */
+    struct version birth; /* single files: the version that made this file (out of place);
+                           * SLOT_TARGET in a chunk: {place.birth, allocator} */
     struct nonce nonce;   /* of the request that made this version */
     uint64_t create_ns;   /* wall clock */
     uint64_t modify_ns;

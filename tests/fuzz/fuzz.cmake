@@ -3,3 +3,4 @@ cairn_fuzz(slotmap SOURCES fuzz/slotmap_fuzz.c CORPUS ${CMAKE_CURRENT_SOURCE_DIR
 cairn_fuzz(fid SOURCES fuzz/fid_fuzz.c CORPUS ${CMAKE_CURRENT_SOURCE_DIR}/fuzz/corpus/fid LINKS cairn_wire)
 cairn_fuzz(frame SOURCES fuzz/frame_fuzz.c CORPUS ${CMAKE_CURRENT_SOURCE_DIR}/fuzz/corpus/frame LINKS cairn_wire)
 cairn_fuzz(msg SOURCES fuzz/msg_fuzz.c CORPUS ${CMAKE_CURRENT_SOURCE_DIR}/fuzz/corpus/msg LINKS cairn_wire)
+cairn_fuzz(config SOURCES fuzz/config_fuzz.c CORPUS ${CMAKE_CURRENT_SOURCE_DIR}/fuzz/corpus/config)

@@ -1,0 +1,556 @@
+#include "disk/checkpoint.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#include "base/crc.h"
+#include "disk/stream.h"
+
+enum {
+    CHECKPOINT_SLEEP,
+    CHECKPOINT_SNAPSHOT,
+    CHECKPOINT_APPLIED,
+    CHECKPOINT_MAP,
+    CHECKPOINT_MAPPED,
+    CHECKPOINT_CHUNK,
+    CHECKPOINT_CHUNK_SYNC,
+    CHECKPOINT_CHUNK_SYNCED,
+    CHECKPOINT_SINGLES,
+    CHECKPOINT_OPEN,
+    CHECKPOINT_WRITE,
+    CHECKPOINT_WRITTEN,
+    CHECKPOINT_RESIZED,
+    CHECKPOINT_SYNCED,
+    CHECKPOINT_FINISH,
+    CHECKPOINT_DROP,
+    CHECKPOINT_DROPPED,
+    CHECKPOINT_UNWIND,
+    CHECKPOINT_DONE,
+    CHECKPOINT_STAGES
+};
+
+/* ---- the file: 0 magic | 4 CRC of bytes 8.. | 8 format u32 | 12 machine u32 | 16 mount, stream, clean, 0
+ * 20 next chunk u32 | 24 generation | 32 LSN | 40 incarnation | 48 lease | 56 live count
+ * 64 live bytes | 72 active chunk u32 | 76 chunk size u32 | 80 chunk count u32 | 84 zero
+ * 88 storage uuid | 104 mount uuid | zeros up to 160 | entries: number, end, live, free (u32 each) ---- */
+
+void checkpoint_seal(uint8_t *bytes, size_t size, const struct checkpoint_header *header)
+{
+    memset(bytes, 0, CHECKPOINT_HEADER_SIZE);
+    put_u32(bytes, CHECKPOINT_MAGIC);
+    put_u32(bytes + 8, CHECKPOINT_FORMAT);
+    put_u32(bytes + 12, header->machine);
+    bytes[16] = header->mount;
+    bytes[17] = header->stream;
+    bytes[18] = header->is_clean;
+    put_u32(bytes + 20, header->next_chunk);
+    put_u64(bytes + 24, header->generation);
+    put_u64(bytes + 32, header->lsn);
+    put_u64(bytes + 40, header->incarnation);
+    put_u64(bytes + 48, header->lease);
+    put_u64(bytes + 56, header->live_count);
+    put_u64(bytes + 64, header->live_bytes);
+    put_u32(bytes + 72, header->active_chunk);
+    put_u32(bytes + 76, header->chunk_size);
+    put_u32(bytes + 80, header->chunk_count);
+    memcpy(bytes + 88, header->storage_uuid, 16);
+    memcpy(bytes + 104, header->mount_uuid, 16);
+    put_u32(bytes + 4, crc32_update(0, bytes + 8, size - 8));
+}
+
+err_t checkpoint_open(struct span bytes, struct checkpoint_header *ret)
+{
+    if (bytes.size < CHECKPOINT_HEADER_SIZE || get_u32(bytes.data) != CHECKPOINT_MAGIC)
+        return ERR(CORRUPT, 0);
+    if (get_u32(bytes.data + 4) != crc32_update(0, bytes.data + 8, bytes.size - 8))
+        return ERR(CORRUPT, 0);
+    if (get_u32(bytes.data + 8) != CHECKPOINT_FORMAT)
+        return ERR(FORMAT, 0);
+    const uint8_t *p = bytes.data;
+    *ret = (struct checkpoint_header){.machine = get_u32(p + 12),
+        .mount = p[16],
+        .stream = p[17],
+        .is_clean = p[18] != 0,
+        .next_chunk = get_u32(p + 20),
+        .generation = get_u64(p + 24),
+        .lsn = get_u64(p + 32),
+        .incarnation = get_u64(p + 40),
+        .lease = get_u64(p + 48),
+        .live_count = get_u64(p + 56),
+        .live_bytes = get_u64(p + 64),
+        .active_chunk = get_u32(p + 72),
+        .chunk_size = get_u32(p + 76),
+        .chunk_count = get_u32(p + 80)};
+    memcpy(ret->storage_uuid, p + 88, 16);
+    memcpy(ret->mount_uuid, p + 104, 16);
+    uint64_t size = CHECKPOINT_HEADER_SIZE + (uint64_t)ret->chunk_count * CHUNK_ENTRY_IMAGE_SIZE;
+    return size == bytes.size ? ERR_OK : ERR(CORRUPT, 0);
+}
+
+void checkpoint_path(char path[CHECKPOINT_NAME_MAX], uint8_t stream, uint64_t generation)
+{
+    (void)snprintf(path, CHECKPOINT_NAME_MAX, "ckpt/%02x.%u", stream, (unsigned)(generation & 1));
+}
+
+void checkpoint_snapshot(struct checkpoint *checkpoint, uint64_t lsn, bool is_clean)
+{
+    struct stream *stream = checkpoint->stream;
+    struct writer w = {
+        checkpoint->image, checkpoint->image_capacity, CHECKPOINT_HEADER_SIZE, false};
+    chunk_table_encode(&stream->chunks, &w);
+    CHECK(!w.failed);
+    uint64_t lease = is_clean ? atomic_load(&stream->options.clock->last) : stream->lease;
+    struct checkpoint_header header = {.generation = checkpoint->generation + 1,
+        .lsn = lsn,
+        .incarnation = stream->options.incarnation,
+        .lease = lease,
+        .live_count = stream->live_count,
+        .machine = stream->options.machine,
+        .mount = stream->options.mount,
+        .stream = stream->options.stream,
+        .is_clean = is_clean,
+        .next_chunk = stream->chunks.next_number,
+        .active_chunk = stream->active.ref.file ? stream->active.number : 0,
+        .chunk_size = stream->options.chunk_size,
+        .chunk_count = stream->chunks.count};
+    memcpy(header.storage_uuid, stream->options.storage_uuid, 16);
+    memcpy(header.mount_uuid, stream->options.mount_uuid, 16);
+    checkpoint_seal(checkpoint->image, w.size, &header);
+    checkpoint->image_size = w.size;
+    checkpoint->lsn = lsn;
+}
+
+/* ---- asking ---- */
+
+static struct checkpoint *checkpoint_of(struct machine *machine)
+{
+    return CONTAINER_OF(machine, struct checkpoint, machine);
+}
+
+static void checkpoint_wake(struct checkpoint *checkpoint)
+{
+    if (!checkpoint->is_idle)
+        return;
+    checkpoint->is_idle = false;
+    machine_arrive(&checkpoint->machine);
+}
+
+void checkpoint_request(struct checkpoint *checkpoint)
+{
+    checkpoint->is_wanted = true;
+    checkpoint_wake(checkpoint);
+}
+
+void checkpoint_wait(
+    struct checkpoint *checkpoint, struct checkpoint_waiter *waiter, struct machine *machine)
+{
+    waiter->machine = machine;
+    waiter->err = ERR_OK;
+    list_push_back(&checkpoint->waiting, &waiter->link);
+    checkpoint_request(checkpoint);
+}
+
+void checkpoint_finish(struct checkpoint *checkpoint)
+{
+    checkpoint->is_last = true;
+    checkpoint_request(checkpoint);
+}
+
+bool checkpoint_is_running(const struct checkpoint *checkpoint)
+{
+    return list_is_linked(&checkpoint->machine.link);
+}
+
+void checkpoint_log_moved(struct checkpoint *checkpoint)
+{
+    struct stream *stream = checkpoint->stream;
+    if (checkpoint->waits_for_log
+        && (binlog_applied_lsn(&stream->log) >= checkpoint->lsn || stream->state == STREAM_FAILED)) {
+        checkpoint->waits_for_log = false;
+        machine_arrive(&checkpoint->machine);
+    }
+    if (binlog_bytes_since_checkpoint(&stream->log) >= stream->options.checkpoint_bytes
+        && !checkpoint->is_wanted && checkpoint->is_idle)
+        checkpoint_request(checkpoint);
+}
+
+static bool chunk_is_droppable(const struct stream *stream, const struct chunk_entry *entry)
+{
+    const struct active_chunk *all[] = {
+        &stream->active, &stream->sealing, &stream->next, &stream->making};
+    for (size_t i = 0; i < ARRAY_LEN(all); i++)
+        if (all[i]->ref.file && all[i]->ref.key.number == entry->number)
+            return false;
+    return entry->live_count == 0;
+}
+
+bool checkpoint_would_drop(const struct checkpoint *checkpoint)
+{
+    const struct chunk_table *chunks = &checkpoint->stream->chunks;
+    for (uint32_t i = 0; i < chunks->count; i++)
+        if (chunk_is_droppable(checkpoint->stream, &chunks->entries[i]))
+            return true;
+    return false;
+}
+
+/* ---- the machine ---- */
+
+static int checkpoint_submit(struct checkpoint *checkpoint, int next, struct io_op op)
+{
+    int wait = machine_wait_in(&checkpoint->machine, next, 1);
+    op.owner = &checkpoint->machine.owner;
+    op.wake = io_wake_machine;
+    op.context = &checkpoint->machine;
+    checkpoint->op = op;
+    io_submit(checkpoint->stream->options.io, &checkpoint->op);
+    return wait;
+}
+
+static int checkpoint_sleep(struct machine *machine)
+{
+    struct checkpoint *checkpoint = checkpoint_of(machine);
+    if (checkpoint->is_wanted || checkpoint->is_last)
+        return CHECKPOINT_SNAPSHOT;
+    checkpoint->is_idle = true;
+    return machine_wait_in(machine, CHECKPOINT_SLEEP, 1);
+}
+
+static int checkpoint_take_snapshot(struct machine *machine)
+{
+    struct checkpoint *checkpoint = checkpoint_of(machine);
+    struct stream *stream = checkpoint->stream;
+    checkpoint->is_wanted = false;
+    for (struct list *node; (node = list_pop_front(&checkpoint->waiting)) != NULL;)
+        list_push_back(&checkpoint->joined, node);
+    if (stream->state == STREAM_FAILED)
+        return machine_fail(machine, stream->failure);
+    checkpoint->is_final = checkpoint->is_last;
+    checkpoint_snapshot(checkpoint, stream->log.lsn_durable, checkpoint->is_final);
+    checkpoint->has_map = false;
+    if (binlog_applied_lsn(&stream->log) >= checkpoint->lsn)
+        return CHECKPOINT_APPLIED;
+    checkpoint->waits_for_log = true;
+    return machine_wait_in(machine, CHECKPOINT_APPLIED, 1);
+}
+
+static int checkpoint_applied(struct machine *machine)
+{
+    struct checkpoint *checkpoint = checkpoint_of(machine);
+    if (checkpoint->stream->state == STREAM_FAILED)
+        return machine_fail(machine, checkpoint->stream->failure);
+    checkpoint->written = 0;
+    checkpoint->at_number = 0;
+    return CHECKPOINT_MAP;
+}
+
+/* The active chunk's map: recovery loads it and applies the records behind this checkpoint to it. It
+ * may be newer than the snapshot: the last record about a slot decides. */
+static int checkpoint_map(struct machine *machine)
+{
+    struct checkpoint *checkpoint = checkpoint_of(machine);
+    struct stream *stream = checkpoint->stream;
+    struct active_chunk *active = &stream->active;
+    size_t size = slotmap_image_size(stream->options.chunk_size);
+    if (!active->ref.file || (checkpoint->has_map && checkpoint->written == size))
+        return CHECKPOINT_CHUNK;
+    if (!checkpoint->has_map) {
+        unsigned copy = slotmap_store(&active->map, checkpoint->map_image);
+        checkpoint->map_at = stream->options.chunk_size + copy * (uint64_t)size;
+        checkpoint->has_map = true;
+        chunk_ref_copy(&checkpoint->ref, &active->ref);
+        stream_mark_dirty(stream, active->number);
+    }
+    checkpoint->iov = (struct iovec){
+        checkpoint->map_image + checkpoint->written, size - checkpoint->written};
+    return checkpoint_submit(checkpoint, CHECKPOINT_MAPPED,
+        (struct io_op){.kind = IO_WRITE,
+            .fd = checkpoint->ref.file->handle.fd,
+            .iov = &checkpoint->iov,
+            .iov_count = 1,
+            .offset = checkpoint->map_at + checkpoint->written});
+}
+
+static int checkpoint_mapped(struct machine *machine)
+{
+    struct checkpoint *checkpoint = checkpoint_of(machine);
+    if (checkpoint->op.result <= 0)
+        return machine_fail(machine,
+            checkpoint->op.result < 0 ? ERR_RESULT(checkpoint->op.result) : ERR(IO, EIO));
+    checkpoint->written += (size_t)checkpoint->op.result;
+    if (checkpoint->written < slotmap_image_size(checkpoint->stream->options.chunk_size))
+        return CHECKPOINT_MAP;
+    chunk_release(checkpoint->stream->options.files, &checkpoint->ref);
+    return CHECKPOINT_CHUNK;
+}
+
+/* Every chunk written since its last sync: a walk by number, since the table may change meanwhile. */
+static int checkpoint_chunk(struct machine *machine)
+{
+    struct checkpoint *checkpoint = checkpoint_of(machine);
+    struct stream *stream = checkpoint->stream;
+    struct chunk_entry *entry = chunk_table_next(&stream->chunks, checkpoint->at_number);
+    while (entry && !entry->is_dirty)
+        entry = chunk_table_next(&stream->chunks, entry->number + 1);
+    if (!entry) {
+        int wait = machine_wait_in(machine, CHECKPOINT_SINGLES, 1);
+        single_dirty_sync(&stream->singles, machine);
+        return wait;
+    }
+    entry->is_dirty = false;
+    checkpoint->at_number = entry->number + 1;
+    struct chunk_key key = {stream->options.machine, stream->options.mount, stream->options.stream,
+        entry->number};
+    if (chunk_acquire(stream->options.files, &key, &checkpoint->ref, machine))
+        return CHECKPOINT_CHUNK_SYNC;
+    return machine_wait_in(machine, CHECKPOINT_CHUNK_SYNC, 1);
+}
+
+static int checkpoint_chunk_sync(struct machine *machine)
+{
+    struct checkpoint *checkpoint = checkpoint_of(machine);
+    if (!checkpoint->ref.file)
+        return machine_fail(machine, checkpoint->ref.err);
+    return checkpoint_submit(checkpoint, CHECKPOINT_CHUNK_SYNCED,
+        (struct io_op){.kind = IO_SYNC, .fd = checkpoint->ref.file->handle.fd});
+}
+
+static int checkpoint_chunk_synced(struct machine *machine)
+{
+    struct checkpoint *checkpoint = checkpoint_of(machine);
+    chunk_release(checkpoint->stream->options.files, &checkpoint->ref);
+    if (checkpoint->op.result < 0)
+        return machine_fail(machine, ERR_RESULT(checkpoint->op.result));
+    return CHECKPOINT_CHUNK;
+}
+
+static int checkpoint_singles(struct machine *machine)
+{
+    struct checkpoint *checkpoint = checkpoint_of(machine);
+    struct stream *stream = checkpoint->stream;
+    if (err_is(stream->singles.err))
+        return machine_fail(machine, stream->singles.err);
+    checkpoint_path(checkpoint->path, stream->options.stream, checkpoint->generation + 1);
+    checkpoint->written = 0;
+    return checkpoint_submit(checkpoint, CHECKPOINT_OPEN,
+        (struct io_op){.kind = IO_OPEN,
+            .fd = stream->options.root->fd,
+            .path = checkpoint->path,
+            .open_flags = IO_OPEN_WRITE | IO_OPEN_CREATE,
+            .ret_handle = &checkpoint->handle});
+}
+
+static int checkpoint_opened(struct machine *machine)
+{
+    struct checkpoint *checkpoint = checkpoint_of(machine);
+    return checkpoint->op.result < 0 ? machine_fail(machine, ERR_RESULT(checkpoint->op.result))
+                                     : CHECKPOINT_WRITE;
+}
+
+static int checkpoint_write(struct machine *machine)
+{
+    struct checkpoint *checkpoint = checkpoint_of(machine);
+    checkpoint->iov = (struct iovec){
+        checkpoint->image + checkpoint->written, checkpoint->image_size - checkpoint->written};
+    return checkpoint_submit(checkpoint, CHECKPOINT_WRITTEN,
+        (struct io_op){.kind = IO_WRITE,
+            .fd = checkpoint->handle.fd,
+            .iov = &checkpoint->iov,
+            .iov_count = 1,
+            .offset = checkpoint->written});
+}
+
+static int checkpoint_written(struct machine *machine)
+{
+    struct checkpoint *checkpoint = checkpoint_of(machine);
+    if (checkpoint->op.result <= 0)
+        return machine_fail(machine,
+            checkpoint->op.result < 0 ? ERR_RESULT(checkpoint->op.result) : ERR(IO, EIO));
+    checkpoint->written += (size_t)checkpoint->op.result;
+    if (checkpoint->written < checkpoint->image_size)
+        return CHECKPOINT_WRITE;
+    return checkpoint_submit(checkpoint, CHECKPOINT_RESIZED,
+        (struct io_op){
+            .kind = IO_RESIZE, .fd = checkpoint->handle.fd, .size = checkpoint->image_size});
+}
+
+static int checkpoint_resized(struct machine *machine)
+{
+    struct checkpoint *checkpoint = checkpoint_of(machine);
+    if (checkpoint->op.result < 0)
+        return machine_fail(machine, ERR_RESULT(checkpoint->op.result));
+    return checkpoint_submit(checkpoint, CHECKPOINT_SYNCED,
+        (struct io_op){.kind = IO_SYNC, .fd = checkpoint->handle.fd});
+}
+
+static int checkpoint_synced(struct machine *machine)
+{
+    struct checkpoint *checkpoint = checkpoint_of(machine);
+    io_handle_close(checkpoint->stream->options.io, &checkpoint->handle);
+    if (checkpoint->op.result < 0)
+        return machine_fail(machine, ERR_RESULT(checkpoint->op.result));
+    return checkpoint_submit(checkpoint, CHECKPOINT_FINISH,
+        (struct io_op){.kind = IO_SYNC, .fd = checkpoint->directory.fd});
+}
+
+static void checkpoint_tell(struct checkpoint *checkpoint, err_t err)
+{
+    for (struct list *node; (node = list_pop_front(&checkpoint->joined)) != NULL;) {
+        struct checkpoint_waiter *waiter = CONTAINER_OF(node, struct checkpoint_waiter, link);
+        waiter->err = err;
+        machine_arrive(waiter->machine);
+    }
+}
+
+static int checkpoint_succeed(struct machine *machine)
+{
+    struct checkpoint *checkpoint = checkpoint_of(machine);
+    if (checkpoint->op.result < 0)
+        return machine_fail(machine, ERR_RESULT(checkpoint->op.result));
+    checkpoint->generation++;
+    checkpoint->count++;
+    checkpoint->last_ns = io_now(checkpoint->stream->options.io);
+    checkpoint->at_number = 0;
+    binlog_set_checkpoint(&checkpoint->stream->log, checkpoint->lsn);
+    return CHECKPOINT_DROP;
+}
+
+/* Chunks in which nothing lives go. Records behind the checkpoint may still name them: recovery lets
+ * them go by when a file is missing and nothing in it lives at the end. */
+static int checkpoint_drop(struct machine *machine)
+{
+    struct checkpoint *checkpoint = checkpoint_of(machine);
+    struct stream *stream = checkpoint->stream;
+    struct chunk_entry *entry = chunk_table_next(&stream->chunks, checkpoint->at_number);
+    while (entry && !chunk_is_droppable(stream, entry))
+        entry = chunk_table_next(&stream->chunks, entry->number + 1);
+    if (!entry) {
+        checkpoint_tell(checkpoint, ERR_OK);
+        stream_serve_waiters(stream);
+        return checkpoint->is_final ? CHECKPOINT_UNWIND : CHECKPOINT_SLEEP;
+    }
+    checkpoint->at_number = entry->number;
+    struct chunk_key key = {stream->options.machine, stream->options.mount, stream->options.stream,
+        entry->number};
+    chunk_table_remove(&stream->chunks, entry);
+    chunk_forget(stream->options.files, &key);
+    chunk_path(checkpoint->chunk_path, &key);
+    return checkpoint_submit(checkpoint, CHECKPOINT_DROPPED,
+        (struct io_op){.kind = IO_UNLINK,
+            .fd = stream->options.root->fd,
+            .path = checkpoint->chunk_path});
+}
+
+static int checkpoint_dropped(struct machine *machine)
+{
+    struct checkpoint *checkpoint = checkpoint_of(machine);
+    int64_t result = checkpoint->op.result;
+    return result < 0 && result != -ENOENT ? machine_fail(machine, ERR_RESULT(result))
+                                           : CHECKPOINT_DROP;
+}
+
+/* A refusal of a descriptor or of space ends this attempt, not the stream: the log goes on until its
+ * budget is used up, and the next attempt may succeed. A failed sync is final. */
+static bool is_passing(err_t err)
+{
+    return err_has(err, ERR_CODE_NO_SPACE) || err_has(err, ERR_CODE_NO_RESOURCE)
+           || err_has(err, ERR_CODE_BUSY);
+}
+
+static int checkpoint_unwind(struct machine *machine)
+{
+    struct checkpoint *checkpoint = checkpoint_of(machine);
+    struct stream *stream = checkpoint->stream;
+    err_t err = machine->err;
+    machine->err = ERR_OK;
+    io_handle_close(stream->options.io, &checkpoint->handle);
+    chunk_release(stream->options.files, &checkpoint->ref);
+    checkpoint_tell(checkpoint, err);
+    if (err_is(err)) {
+        chunk_table_mark_all_dirty(&stream->chunks);
+        if (!is_passing(err))
+            stream_fail(stream, err);
+    }
+    return checkpoint->is_last ? CHECKPOINT_DONE : CHECKPOINT_SLEEP;
+}
+
+static int checkpoint_done(struct machine *machine)
+{
+    owner_close(&machine->owner);
+    return STAGE_END;
+}
+
+static const struct stage checkpoint_stages[CHECKPOINT_STAGES] = {
+    [CHECKPOINT_SLEEP] = {"sleep", checkpoint_sleep, BIT(CHECKPOINT_SNAPSHOT), 0},
+    [CHECKPOINT_SNAPSHOT] = {"snapshot", checkpoint_take_snapshot, BIT(CHECKPOINT_APPLIED), 0},
+    [CHECKPOINT_APPLIED] = {"applied", checkpoint_applied, BIT(CHECKPOINT_MAP), 30000},
+    [CHECKPOINT_MAP] = {"map", checkpoint_map, BIT(CHECKPOINT_MAPPED) | BIT(CHECKPOINT_CHUNK), 0},
+    [CHECKPOINT_MAPPED] = {"mapped", checkpoint_mapped, BIT(CHECKPOINT_MAP) | BIT(CHECKPOINT_CHUNK),
+        5000},
+    [CHECKPOINT_CHUNK] = {"chunk", checkpoint_chunk,
+        BIT(CHECKPOINT_CHUNK_SYNC) | BIT(CHECKPOINT_SINGLES), 0},
+    [CHECKPOINT_CHUNK_SYNC] = {"chunk-sync", checkpoint_chunk_sync, BIT(CHECKPOINT_CHUNK_SYNCED),
+        5000},
+    [CHECKPOINT_CHUNK_SYNCED] = {"chunk-synced", checkpoint_chunk_synced, BIT(CHECKPOINT_CHUNK),
+        60000},
+    [CHECKPOINT_SINGLES] = {"singles", checkpoint_singles, BIT(CHECKPOINT_OPEN), 60000},
+    [CHECKPOINT_OPEN] = {"open", checkpoint_opened, BIT(CHECKPOINT_WRITE), 5000},
+    [CHECKPOINT_WRITE] = {"write", checkpoint_write, BIT(CHECKPOINT_WRITTEN), 0},
+    [CHECKPOINT_WRITTEN] = {"written", checkpoint_written,
+        BIT(CHECKPOINT_WRITE) | BIT(CHECKPOINT_RESIZED), 5000},
+    [CHECKPOINT_RESIZED] = {"resized", checkpoint_resized, BIT(CHECKPOINT_SYNCED), 5000},
+    [CHECKPOINT_SYNCED] = {"synced", checkpoint_synced, BIT(CHECKPOINT_FINISH), 60000},
+    [CHECKPOINT_FINISH] = {"finish", checkpoint_succeed, BIT(CHECKPOINT_DROP), 60000},
+    [CHECKPOINT_DROP] = {"drop", checkpoint_drop,
+        BIT(CHECKPOINT_DROPPED) | BIT(CHECKPOINT_SLEEP), 0},
+    [CHECKPOINT_DROPPED] = {"dropped", checkpoint_dropped, BIT(CHECKPOINT_DROP), 5000},
+    [CHECKPOINT_UNWIND] = {"unwind", checkpoint_unwind,
+        BIT(CHECKPOINT_SLEEP) | BIT(CHECKPOINT_DONE), 0},
+    [CHECKPOINT_DONE] = {"done", checkpoint_done, 0, 0},
+};
+static const struct machine_kind checkpoint_kind = {"checkpoint", checkpoint_stages,
+    CHECKPOINT_STAGES, CHECKPOINT_UNWIND, CHECKPOINT_DONE};
+
+/* ---- life ---- */
+
+err_t checkpoint_init(struct checkpoint *checkpoint, struct stream *stream)
+{
+    *checkpoint = (struct checkpoint){
+        .stream = stream, .handle = IO_HANDLE_NONE, .directory = IO_HANDLE_NONE};
+    list_init(&checkpoint->joined);
+    list_init(&checkpoint->waiting);
+    checkpoint->image_capacity = CHECKPOINT_HEADER_SIZE
+                                 + (size_t)stream->options.chunk_count_max * CHUNK_ENTRY_IMAGE_SIZE;
+    void *block;
+    struct mem *mem = stream->options.mem;
+    TRY(mem_take(mem, &stream->owner, checkpoint->image_capacity, 0, &block));
+    checkpoint->image = block;
+    TRY(mem_take(mem, &stream->owner, slotmap_image_size(stream->options.chunk_size), 0, &block));
+    checkpoint->map_image = block;
+    struct io_op op = {.kind = IO_OPEN,
+        .fd = stream->options.root->fd,
+        .path = "ckpt",
+        .open_flags = IO_OPEN_READ | IO_OPEN_DIRECTORY,
+        .handle_life = LIFE_PROCESS,
+        .ret_handle = &checkpoint->directory,
+        .owner = &stream->owner};
+    int64_t result = io_call(stream->options.io, &op);
+    return result < 0 ? ERR_RESULT(result) : ERR_OK;
+}
+
+void checkpoint_start(struct checkpoint *checkpoint, uint64_t generation)
+{
+    checkpoint->generation = generation;
+    machine_start(&checkpoint->machine, &checkpoint_kind, &checkpoint->stream->options.io->run,
+        DIRECTION_OWN);
+}
+
+void checkpoint_fini(struct checkpoint *checkpoint)
+{
+    struct stream *stream = checkpoint->stream;
+    if (!stream)
+        return;
+    CHECK(!checkpoint_is_running(checkpoint));
+    io_handle_close(stream->options.io, &checkpoint->directory);
+    mem_give(stream->options.mem, checkpoint->image);
+    mem_give(stream->options.mem, checkpoint->map_image);
+}

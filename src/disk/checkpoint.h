@@ -1,0 +1,97 @@
+/* Checkpoints of a stream: everything up to an LSN stands in chunk and single files, durably, and what
+ * the stream knows of its chunks is written down. Recovery begins behind it; log segments before it
+ * are recycled; slots freed before it may be given out again.
+ *
+ *   snapshot (lsn = durable, table) -> wait until all of it is applied -> slot maps, sync of every
+ *   dirty chunk and single file -> file ckpt/<stream>.<generation & 1>, synced -> ripen, drop empties
+ *
+ * Format: doc/disk-format.md section "Checkpoints". */
+#ifndef CAIRN_DISK_CHECKPOINT_H
+#define CAIRN_DISK_CHECKPOINT_H
+
+#include "disk/chunkfile.h"
+#include "disk/binlog.h"
+
+enum {
+    CHECKPOINT_MAGIC = 0x31504343, /* "CCP1" */
+    CHECKPOINT_FORMAT = 1,
+    CHECKPOINT_HEADER_SIZE = 160,
+    CHECKPOINT_NAME_MAX = 24,
+};
+
+struct checkpoint_header {
+    uint64_t generation;
+    uint64_t lsn;         /* everything up to here is in it */
+    uint64_t incarnation;
+    uint64_t lease;       /* ids up to here may have been issued */
+    uint64_t live_count, live_bytes;
+    uint32_t machine;
+    uint8_t mount, stream;
+    bool is_clean;        /* taken at a clean shutdown: nothing follows in the log */
+    uint32_t next_chunk;  /* number never used */
+    uint32_t active_chunk; /* number of the chunk that takes new slots, 0: none */
+    uint32_t chunk_size;
+    uint32_t chunk_count; /* entries that follow */
+    uint8_t storage_uuid[16], mount_uuid[16];
+};
+
+/** `bytes` has CHECKPOINT_HEADER_SIZE + entries; fills the header and the CRC over all `size`. */
+void checkpoint_seal(uint8_t *bytes, size_t size, const struct checkpoint_header *header);
+/** Errors: CORRUPT (never written, torn, damaged), FORMAT. */
+MUST err_t checkpoint_open(struct span bytes, struct checkpoint_header *ret);
+/** "ckpt/03.1" */
+void checkpoint_path(char path[CHECKPOINT_NAME_MAX], uint8_t stream, uint64_t generation);
+
+struct stream;
+
+struct checkpoint_waiter {
+    struct list link;
+    struct machine *machine;
+    err_t err;
+};
+
+struct checkpoint {
+    struct machine machine;
+    struct stream *stream;
+    uint64_t generation; /* of the last good one */
+    uint64_t lsn;        /* of the one under way */
+    uint8_t *image;      /* header and table */
+    size_t image_size, image_capacity, written;
+    uint8_t *map_image;
+    struct io_op op;
+    struct iovec iov;
+    struct io_handle handle, directory;
+    struct chunk_ref ref;
+    struct list joined;      /* struct checkpoint_waiter: told when the one under way is done */
+    struct list waiting;     /* told when the next is done */
+    uint32_t at_number;      /* chunk at which the walk goes on */
+    uint64_t map_at;         /* where the map's image goes in the chunk file */
+    bool is_idle, is_wanted, waits_for_log;
+    bool is_last, is_final;  /* a last one is asked for; the one under way is it */
+    bool has_map;            /* the active chunk's map was written for this one */
+    char path[CHECKPOINT_NAME_MAX], chunk_path[CHUNK_NAME_MAX];
+    uint64_t count, last_ns; /* for status */
+};
+
+/** Take memory and read nothing. Errors: BUSY, NO_RESOURCE. */
+MUST err_t checkpoint_init(struct checkpoint *checkpoint, struct stream *stream);
+/** Begin the machine; `generation` is the last good one on disk. */
+void checkpoint_start(struct checkpoint *checkpoint, uint64_t generation);
+/** Ask for one; it begins at once, or behind the one that runs. */
+void checkpoint_request(struct checkpoint *checkpoint);
+/** `machine` arrives when a checkpoint has ended that began after this call; waiter->err says how. */
+void checkpoint_wait(
+    struct checkpoint *checkpoint, struct checkpoint_waiter *waiter, struct machine *machine);
+/** Are there chunks in which nothing lives? A checkpoint drops them. */
+bool checkpoint_would_drop(const struct checkpoint *checkpoint);
+/** A last, clean one, after which the machine ends. */
+void checkpoint_finish(struct checkpoint *checkpoint);
+/** The log released something: the one under way may be waiting for it. */
+void checkpoint_log_moved(struct checkpoint *checkpoint);
+bool checkpoint_is_running(const struct checkpoint *checkpoint);
+void checkpoint_fini(struct checkpoint *checkpoint);
+
+/** Write the snapshot of the stream's table into checkpoint->image; shared with recovery. */
+void checkpoint_snapshot(struct checkpoint *checkpoint, uint64_t lsn, bool is_clean);
+
+#endif

@@ -1,0 +1,252 @@
+#include "disk/stream.h"
+
+#include "disk/checkpoint.h"
+#include "disk/maker.h"
+
+void stream_fail(struct stream *stream, err_t err)
+{
+    if (stream->state == STREAM_FAILED)
+        return;
+    stream->state = STREAM_FAILED;
+    stream->failure = err;
+    stream->options.on_fence(stream->options.context, err);
+    stream_serve_waiters(stream);
+}
+
+/* ---- ids ---- */
+
+static void lease_renew(struct stream *stream)
+{
+    struct record record = {.kind = RECORD_LEASE,
+        .time_ns = io_wall(stream->options.io),
+        .watermark = atomic_load(&stream->options.clock->last) + ID_CLOCK_LEASE};
+    uint64_t wall = id_clock_of_wall(record.time_ns) + ID_CLOCK_LEASE;
+    if (record.watermark < wall)
+        record.watermark = wall;
+    if (stream->is_lease_out || !binlog_has_room(&stream->log, record_size(&record)))
+        return;
+    stream->is_lease_out = !err_is(binlog_append_detached(&stream->log, &record));
+}
+
+err_t stream_take_clock(struct stream *stream, uint64_t *ret)
+{
+    if (stream->state != STREAM_OPEN)
+        return ERR(OFFLINE, 0);
+    uint64_t clock = id_clock_take(stream->options.clock, io_wall(stream->options.io));
+    if (clock + ID_CLOCK_LEASE / 2 > stream->lease)
+        lease_renew(stream);
+    if (clock > stream->lease || clock > ID_CLOCK_MAX)
+        return ERR(BUSY, 0);
+    *ret = clock;
+    return ERR_OK;
+}
+
+/* ---- effects of durable records ---- */
+
+struct active_chunk *stream_active_of(struct stream *stream, uint32_t number)
+{
+    struct active_chunk *all[] = {
+        &stream->active, &stream->sealing, &stream->next, &stream->making};
+    for (size_t i = 0; i < ARRAY_LEN(all); i++)
+        if (all[i]->ref.file && all[i]->number == number)
+            return all[i];
+    return NULL;
+}
+
+static bool place_is_ours(const struct stream *stream, const struct place *place)
+{
+    return place->kind == PLACE_PACKED && place->machine == stream->options.machine
+           && place->mount == stream->options.mount && place->stream == stream->options.stream;
+}
+
+static void effect_take(struct stream *stream, const struct place *place)
+{
+    if (!place_is_ours(stream, place))
+        return;
+    struct chunk_entry *entry = chunk_table_add(&stream->chunks, place->chunk);
+    CHECK(entry != NULL); /* capacity covers the disk; recovery checks before */
+    chunk_entry_take(entry, place->offset, place->slot_size);
+    struct active_chunk *active = stream_active_of(stream, place->chunk);
+    if (active) {
+        err_t err = slotmap_force_allocate(&active->map, place->offset, place->slot_size);
+        CHECK(!err_is(err));
+    }
+}
+
+static void effect_give(struct stream *stream, const struct place *place)
+{
+    if (!place_is_ours(stream, place))
+        return;
+    struct chunk_entry *entry = chunk_table_find(&stream->chunks, place->chunk);
+    if (!entry)
+        return;
+    chunk_entry_give(entry, place->slot_size);
+    struct active_chunk *active = stream_active_of(stream, place->chunk);
+    if (active) {
+        err_t err = slotmap_force_release(&active->map, place->offset, place->slot_size);
+        CHECK(!err_is(err));
+    }
+}
+
+void stream_take_effect(struct stream *stream, const struct record *record)
+{
+    if (record->kind == RECORD_LEASE) {
+        if (stream->lease < record->watermark)
+            stream->lease = record->watermark;
+        stream->is_lease_out = false;
+        return;
+    }
+    if (record->flags & RECORD_TAKES)
+        effect_take(stream, record->flags & RECORD_AT_TARGET ? &record->target : &record->home);
+    if (record->flags & RECORD_FREES)
+        effect_give(stream, &record->freed);
+    if (record->kind == RECORD_UPLOAD)
+        stream->live_count++;
+    if (record->kind == RECORD_DELETE) {
+        effect_give(stream, &record->home);
+        if (stream->live_count > 0)
+            stream->live_count--;
+    }
+}
+
+/* ---- reservations ---- */
+
+static bool take_inside(struct stream *stream, uint32_t size, struct place *ret)
+{
+    struct space_slot slot;
+    uint32_t taken;
+    if (!space_take(&stream->space, size, &slot, &taken))
+        return false;
+    struct slotmap_extent rest = {slot.offset + taken, slot.size - taken};
+    space_allocated(&stream->space, &slot, &rest);
+    *ret = (struct place){.offset = slot.offset, .slot_size = taken};
+    return true;
+}
+
+static bool take_at_end(struct stream *stream, uint32_t size, struct place *ret)
+{
+    struct active_chunk *active = &stream->active;
+    if (stream->options.chunk_size - active->reserve_end < size)
+        return false;
+    *ret = (struct place){.offset = active->reserve_end, .slot_size = size};
+    active->reserve_end += size;
+    if (active->reserve_end > stream->options.chunk_size / 4 * 3)
+        maker_kick(stream);
+    return true;
+}
+
+bool stream_change_chunk(struct stream *stream, uint32_t size)
+{
+    if (!stream->next.ref.file || stream->sealing.ref.file)
+        return false;
+    struct chunk_entry *entry = chunk_table_find(&stream->chunks, stream->active.number);
+    if (entry)
+        entry->fit_max = size - SLOT_UNIT;
+    struct active_chunk full = stream->active;
+    stream->active = stream->next;
+    stream->next = stream->sealing; /* nothing in it but its memory */
+    stream->sealing = full;
+    struct space space = stream->space;
+    stream->space = stream->next_space;
+    stream->next_space = space;
+    maker_kick(stream);
+    return true;
+}
+
+static bool reserve_in_active(struct stream *stream, uint32_t size, struct place *ret)
+{
+    return stream->active.ref.file
+           && (take_inside(stream, size, ret) || take_at_end(stream, size, ret));
+}
+
+static void reservation_hold(struct stream *stream, struct reservation *r, struct machine *machine)
+{
+    struct active_chunk *active = &stream->active;
+    r->place.kind = PLACE_PACKED;
+    r->place.machine = stream->options.machine;
+    r->place.mount = stream->options.mount;
+    r->place.stream = stream->options.stream;
+    r->place.chunk = active->number;
+    r->state = RESERVE_DONE;
+    active->outstanding++;
+    chunk_ref_copy(&r->ref, &active->ref);
+    ledger_enter(&stream->options.io->ledger, &r->held, .kind = HELD_SPACE, .life = LIFE_REQUEST,
+        .size = r->place.slot_size, .handle = r->place.offset, .owner = &machine->owner);
+}
+
+static bool reservation_fail(struct reservation *r, err_t err)
+{
+    r->err = err;
+    r->state = RESERVE_NONE;
+    return true;
+}
+
+bool stream_reserve(
+    struct stream *stream, struct reservation *r, uint32_t size, struct machine *machine)
+{
+    CHECK(size % SLOT_UNIT == 0 && size <= stream->options.chunk_size - CHUNK_HEADER_SIZE);
+    CHECK(r->state != RESERVE_DONE && !list_is_linked(&r->link));
+    bool has_waited = r->state == RESERVE_WAITING;
+    r->err = ERR_OK;
+    if (stream->state != STREAM_OPEN)
+        return reservation_fail(r, ERR(OFFLINE, 0));
+    bool is_there = reserve_in_active(stream, size, &r->place);
+    if (!is_there && stream_change_chunk(stream, size))
+        is_there = reserve_in_active(stream, size, &r->place);
+    if (is_there) {
+        reservation_hold(stream, r, machine);
+        return true;
+    }
+    if (has_waited && stream->is_full && !stream->next.ref.file && !stream->sealing.ref.file)
+        return reservation_fail(r, ERR(NO_SPACE, 0));
+    r->state = RESERVE_WAITING;
+    r->machine = machine;
+    list_push_back(&stream->space_waiters, &r->link);
+    stream->wanted_size = size;
+    maker_kick(stream);
+    return false;
+}
+
+static void reservation_end(struct stream *stream, const struct reservation *r, bool is_committed)
+{
+    struct active_chunk *active = stream_active_of(stream, r->place.chunk);
+    CHECK(active != NULL && active->outstanding > 0);
+    active->outstanding--;
+    uint32_t end = r->place.offset + r->place.slot_size;
+    if (!is_committed && active->reserve_end == end)
+        active->reserve_end = r->place.offset;
+    else if (!is_committed && active == &stream->active)
+        space_insert(
+            &stream->space, &(struct space_slot){0, r->place.offset, r->place.slot_size});
+    if (active == &stream->sealing)
+        maker_kick(stream);
+}
+
+void stream_reserve_end(struct stream *stream, struct reservation *r, bool is_committed)
+{
+    if (list_is_linked(&r->link))
+        list_remove(&r->link);
+    if (r->state == RESERVE_DONE) {
+        reservation_end(stream, r, is_committed);
+        ledger_release(&stream->options.io->ledger, &r->held, HELD_SPACE);
+        chunk_release(stream->options.files, &r->ref);
+    }
+    r->state = RESERVE_NONE;
+}
+
+void stream_serve_waiters(struct stream *stream)
+{
+    struct list served;
+    list_init(&served);
+    for (struct list *node; (node = list_pop_front(&stream->space_waiters)) != NULL;)
+        list_push_back(&served, node);
+    for (struct list *node; (node = list_pop_front(&served)) != NULL;)
+        machine_arrive(CONTAINER_OF(node, struct reservation, link)->machine);
+}
+
+void stream_mark_dirty(struct stream *stream, uint32_t chunk)
+{
+    struct chunk_entry *entry = chunk_table_find(&stream->chunks, chunk);
+    if (entry)
+        entry->is_dirty = true;
+}

@@ -1,0 +1,143 @@
+/* A stream: the log of one storage's own changes with the chunk files it allocates in, on one mount
+ * point. Owned by one loop; every change of a file goes through the stream that its id names.
+ *
+ *   change of a file:   file_lock -> [stream_reserve] -> (content to fresh space, synced)
+ *                       -> binlog_append -> committed -> apply -> binlog_release -> file_unlock
+ *
+ * What the stream knows of its chunks changes when a record is durable, in log order (on_commit), so
+ * that it is a function of checkpoint and log.
+ *
+ * New slots are given out in one chunk at a time, the *active* one, whose slot map is in memory:
+ *
+ *   made anew, or reopened because much of it is free -> active -> sealing (its last reservations
+ *   end) -> its map is written, both copies -> only its entry in the chunk table is kept
+ *
+ * Reopening reads the map and the headers of its live slots (a delete marks the header, and the map
+ * only while the chunk is active), then takes a checkpoint: no record before it can be re-applied
+ * over a new tenant. What is freed while a chunk is active is found when it is reopened. */
+#ifndef CAIRN_DISK_STREAM_H
+#define CAIRN_DISK_STREAM_H
+
+#include "disk/binlog.h"
+#include "disk/chunk_table.h"
+#include "disk/chunkfile.h"
+#include "disk/clock.h"
+#include "disk/lock.h"
+#include "disk/single.h"
+#include "disk/slotmap.h"
+#include "disk/space.h"
+
+struct stream_options {
+    struct io *io;
+    struct mem *mem;
+    struct chunk_files *files;     /* of the loop */
+    const struct io_handle *root;  /* mount point directory */
+    struct id_clock *clock;        /* of the storage */
+    uint32_t machine;
+    uint8_t storage_uuid[16], mount_uuid[16];
+    uint8_t mount, stream;
+    uint64_t incarnation;          /* of the storage at this start; raised when a tail was cut */
+    uint32_t chunk_size;           /* bytes, valid for slotmap */
+    uint32_t log_segment_size, log_buffer_size, log_segment_count_max;
+    uint32_t free_slot_count;      /* free slots of a reopened chunk that are kept in memory */
+    uint32_t chunk_count_max;      /* chunk files that fit the disk */
+    uint64_t reserve_bytes;        /* of the file system, not for uploads */
+    uint64_t checkpoint_bytes;     /* of log, after which a checkpoint is taken */
+    void (*on_fence)(void *context, err_t err); /* a write failed: the mount point is to be fenced */
+    void *context;
+};
+
+/** A chunk that takes new slots at its end. */
+struct active_chunk {
+    struct chunk_ref ref; /* file NULL: none */
+    struct slotmap map;   /* of what is committed */
+    void *map_memory;
+    uint32_t number;
+    uint32_t reserve_end; /* slots up to here are given out or were used before, bytes */
+    uint32_t outstanding; /* reservations that are neither committed nor cancelled */
+};
+
+struct reservation {
+    struct list link; /* in stream->space_waiters */
+    struct machine *machine;
+    struct held held; /* HELD_SPACE */
+    struct place place;
+    struct chunk_ref ref; /* of the chunk, for as long as the reservation lasts */
+    err_t err;
+    enum { RESERVE_NONE, RESERVE_WAITING, RESERVE_DONE } state;
+};
+
+enum stream_state { STREAM_CLOSED, STREAM_OPEN, STREAM_FAILED };
+
+struct stream {
+    struct stream_options options;
+    struct owner owner;
+    enum stream_state state;
+    err_t failure;
+    struct binlog log;
+    struct chunk_table chunks;
+    struct active_chunk active, sealing, next; /* next: made or reopened ahead of need */
+    struct active_chunk making;    /* not yet ready */
+    struct space space, next_space; /* free slots inside `active` and `next` */
+    struct single_dirty singles;
+    struct lock_table locks;
+    struct list space_waiters;     /* struct reservation */
+    uint64_t lease;                /* ids up to here may be issued */
+    bool is_lease_out;
+    bool is_full;                  /* the last attempt to make a chunk met a full disk */
+    uint32_t wanted_size;          /* of the slot that somebody waits for, bytes */
+    uint64_t live_count;           /* files that are at home here */
+    struct maker *maker;           /* see maker.h */
+    struct checkpoint *checkpoint; /* see checkpoint.h */
+    bool is_closing;
+};
+
+/** Open: recover from checkpoint and log (recover.c), take a checkpoint, begin a new log segment.
+ * Uses io_call: start-up only. ret_highest_clock: no id above it was issued in this stream.
+ * Errors: CORRUPT (damage below the durable end of the log, chunk files lost), FORMAT, FOREIGN, IO,
+ * NO_SPACE, BUSY/NO_RESOURCE. */
+MUST err_t stream_open(struct stream *stream, const struct stream_options *options);
+
+/** Wait until nothing is under way, take a last checkpoint, give everything back. The loop turns
+ * inside. The caller has ended all operations. */
+void stream_close(struct stream *stream);
+
+/** The next id clock. Errors: BUSY (the lease is used up and its renewal is not yet durable: the
+ * clock ran a minute ahead), OFFLINE. */
+MUST err_t stream_take_clock(struct stream *stream, uint64_t *ret);
+
+/** Reserve a slot of `size` bytes. True: reservation->err tells, or reservation->place and ->ref are
+ * there. False: call again when `machine` has arrived. A new reservation is all zero.
+ * Errors: NO_SPACE, OFFLINE. */
+MUST bool stream_reserve(struct stream *stream, struct reservation *reservation, uint32_t size,
+    struct machine *machine);
+/** The slot was committed (its record is in the log), or is not wanted: either way the reservation
+ * ends. Nothing to do if there is none. */
+void stream_reserve_end(struct stream *stream, struct reservation *reservation, bool is_committed);
+
+/** Mark that a chunk file is being written. */
+void stream_mark_dirty(struct stream *stream, uint32_t chunk);
+
+/** The key of a packed place's chunk file. */
+static inline struct chunk_key chunk_key_of(const struct place *place)
+{
+    return (struct chunk_key){place->machine, place->mount, place->stream, place->chunk};
+}
+
+/** A write failed: nothing more is accepted; tells on_fence once. */
+void stream_fail(struct stream *stream, err_t err);
+
+/** A record is durable: chunk table and maps follow. Also called by recovery, in log order. */
+void stream_take_effect(struct stream *stream, const struct record *record);
+
+/** Try waiting reservations again (a chunk was made, slots became free). */
+void stream_serve_waiters(struct stream *stream);
+
+/** The chunk made ahead becomes the active one if the active one cannot take `size` bytes (and the
+ * one before is sealed). False: it cannot be now. */
+bool stream_change_chunk(struct stream *stream, uint32_t size);
+
+/** Is `number` active, sealing or next? NULL: no. */
+struct active_chunk *stream_active_of(struct stream *stream, uint32_t number);
+
+#endif
