@@ -109,11 +109,14 @@ static struct span pool_of(const struct bench *bench)
     return bench->options->pool ? span_of_text(bench->options->pool) : span_of(NULL, 0);
 }
 
+static void client_done(struct client_op *op);
+
 static void client_begin(struct bench_client *client)
 {
     struct bench *bench = client->bench;
     struct cell *cell = &bench->cell;
     struct client_op *op = &client->op;
+    *op = (struct client_op){.done = client_done, .context = client};
     client->started_ns = bench->session.io->backend->now_ns(bench->session.io);
     bench->active++;
     if (cell->phase == PHASE_PUT) {
@@ -145,8 +148,8 @@ static void note_success(struct bench_client *client)
     struct bench *bench = client->bench;
     struct client_op *op = &client->op;
     struct cell *cell = &bench->cell;
-    latency_add(&cell->latency,
-        bench->session.io->backend->now_ns(bench->session.io) - client->started_ns);
+    latency_add(
+        &cell->latency, bench->session.io->backend->now_ns(bench->session.io) - client->started_ns);
     if (cell->phase == PHASE_PUT) {
         struct bench_file *file = &bench->files[bench->file_count++];
         (void)span_to_text(op->reply.uploaded.id, file->id, sizeof file->id);
@@ -220,25 +223,25 @@ static void report_json(const struct bench *bench, const struct figures *figures
 {
     const struct cell *cell = &bench->cell;
     struct json_line json;
-    json_begin(&json);
-    json_add_text(&json, "operation", cell->phase == PHASE_PUT ? "put" : "get");
-    json_add_number(&json, "size", cell->size);
-    json_add_number(&json, "clients", cell->client_count);
-    json_add_text(&json, "ack", ack_name(cell->ack));
-    json_add_number(&json, "operations", cell->latency.count);
-    json_add_number(&json, "duration_ns", cell->ended_ns - cell->started_ns);
-    json_add_real(&json, "operations_per_second", figures->ops);
-    json_add_real(&json, "mib_per_second", figures->mib);
-    json_add_number(&json, "p50_ns", latency_quantile(&cell->latency, 500));
-    json_add_number(&json, "p99_ns", latency_quantile(&cell->latency, 990));
-    json_add_number(&json, "max_ns", cell->latency.max_ns);
+    json_line_begin(&json);
+    json_line_add_text(&json, "operation", cell->phase == PHASE_PUT ? "put" : "get");
+    json_line_add_number(&json, "size", cell->size);
+    json_line_add_number(&json, "clients", cell->client_count);
+    json_line_add_text(&json, "ack", ack_name(cell->ack));
+    json_line_add_number(&json, "operations", cell->latency.count);
+    json_line_add_number(&json, "duration_ns", cell->ended_ns - cell->started_ns);
+    json_line_add_real(&json, "operations_per_second", figures->ops);
+    json_line_add_real(&json, "mib_per_second", figures->mib);
+    json_line_add_number(&json, "p50_ns", latency_quantile(&cell->latency, 500));
+    json_line_add_number(&json, "p99_ns", latency_quantile(&cell->latency, 990));
+    json_line_add_number(&json, "max_ns", cell->latency.max_ns);
     if (bench->is_cpu_known) {
-        json_add_number(&json, "server_cpu_ns", cell->cpu_ns);
-        json_add_real(&json, "operations_per_server_cpu_second", figures->ops_per_cpu_second);
+        json_line_add_number(&json, "server_cpu_ns", cell->cpu_ns);
+        json_line_add_real(&json, "operations_per_server_cpu_second", figures->ops_per_cpu_second);
     }
-    json_add_number(&json, "errors", cell->errors);
-    json_add_number(&json, "corrupt", cell->corrupt);
-    json_print(&json, stdout);
+    json_line_add_number(&json, "errors", cell->errors);
+    json_line_add_number(&json, "corrupt", cell->corrupt);
+    json_line_print(&json, stdout);
 }
 
 static void add_padded(struct text *text, int width, uint64_t duration_ns)
@@ -282,10 +285,11 @@ static void report_cell(struct bench *bench)
     struct tally *tally = &bench->session.tally;
     tally->succeeded += bench->cell.latency.count;
     if (bench->cell.errors > 0)
-        session_fail(&bench->session, "operations failed, the last one", ERR(FAILED, 0),
-            bench->failure);
+        session_fail(
+            &bench->session, "operations failed, the last one", ERR(FAILED, 0), bench->failure);
     if (bench->cell.corrupt > 0) {
-        session_fail(&bench->session, "finds", ERR(CORRUPT, 0), "the content is not what was stored");
+        session_fail(
+            &bench->session, "finds", ERR(CORRUPT, 0), "the content is not what was stored");
         tally->first_code = ERR_CODE_CORRUPT;
     }
 }
@@ -401,8 +405,8 @@ static err_t take_memory(struct bench *bench, size_t slot_count)
 static int bench_run(struct bench *bench)
 {
     uint64_t slot_count = largest(bench->clients, bench->client_count);
-    int code = session_open(&bench->session, "bench", &bench->options->common,
-        (uint32_t)slot_count, (uint32_t)slot_count + 1);
+    int code = session_open(&bench->session, "bench", &bench->options->common, (uint32_t)slot_count,
+        (uint32_t)slot_count + 1);
     if (code != 0)
         return code;
     err_t err = take_memory(bench, (size_t)slot_count);
@@ -440,18 +444,36 @@ static int bench_main(const struct verb *verb, int argc, char **argv)
 }
 
 static const struct arg rows[] = {
-    {.name = "sizes", .kind = ARG_TEXT, .value = "LIST", .text = "file sizes (4K,64K,1M,16M)",
+    {.name = "sizes",
+        .kind = ARG_TEXT,
+        .value = "LIST",
+        .text = "file sizes (4K,64K,1M,16M)",
         .offset = offsetof(struct bench_options, sizes)},
-    {.name = "clients", .kind = ARG_TEXT, .value = "LIST",
+    {.name = "clients",
+        .kind = ARG_TEXT,
+        .value = "LIST",
         .text = "clients at once, a connection each (1,8,32,128)",
         .offset = offsetof(struct bench_options, clients)},
-    {.name = "ack", .kind = ARG_TEXT, .value = "LIST", .text = "acknowledgement levels (local,memory)",
+    {.name = "ack",
+        .kind = ARG_TEXT,
+        .value = "LIST",
+        .text = "acknowledgement levels (local,memory)",
         .offset = offsetof(struct bench_options, acks)},
-    {.name = "seconds", .kind = ARG_DURATION, .value = "TIME", .text = "for each line (2s)",
-        .offset = offsetof(struct bench_options, duration_ns), .min = NS_PER_MS, .max = NS_PER_HOUR},
-    {.name = "pool", .kind = ARG_TEXT, .value = "POOL", .text = "store in this pool (default)",
+    {.name = "seconds",
+        .kind = ARG_DURATION,
+        .value = "TIME",
+        .text = "for each line (2s)",
+        .offset = offsetof(struct bench_options, duration_ns),
+        .min = NS_PER_MS,
+        .max = NS_PER_HOUR},
+    {.name = "pool",
+        .kind = ARG_TEXT,
+        .value = "POOL",
+        .text = "store in this pool (default)",
         .offset = offsetof(struct bench_options, pool)},
-    {.name = "keep", .kind = ARG_FLAG, .text = "leave the files there (default: delete them)",
+    {.name = "keep",
+        .kind = ARG_FLAG,
+        .text = "leave the files there (default: delete them)",
         .offset = offsetof(struct bench_options, must_keep)},
     COMMON_ROWS(struct bench_options),
 };
@@ -460,12 +482,13 @@ const struct verb bench_verb = {
     .name = "bench",
     .brief = "measure uploads and finds, and their cost in server CPU time",
     .usage = "[options]",
-    .about = "Uploads files of random content and finds them again, for every combination of size,\n"
-             "number of clients and acknowledgement; each client has one request in flight. Every find\n"
-             "is checked against the CRC of what was uploaded. A line tells operations and MiB per\n"
-             "second, p50 and p99 of the time that a client waits, and operations per second of CPU\n"
-             "time that the server processes used (user and system, as they report it themselves).\n"
-             "The files are deleted after each cell; deletes are not measured.",
+    .about =
+        "Uploads files of random content and finds them again, for every combination of size,\n"
+        "number of clients and acknowledgement; each client has one request in flight. Every find\n"
+        "is checked against the CRC of what was uploaded. A line tells operations and MiB per\n"
+        "second, p50 and p99 of the time that a client waits, and operations per second of CPU\n"
+        "time that the server processes used (user and system, as they report it themselves).\n"
+        "The files are deleted after each cell; deletes are not measured.",
     .examples = "  cairn bench\n"
                 "  cairn bench --sizes 4K --clients 32 --ack local --seconds 10s --json",
     .args = {rows, ARRAY_LEN(rows)},

@@ -6,14 +6,14 @@
 #include "io/process.h"
 
 /* Until the end or until `data` is full; one byte more than fits is an error. */
-static err_t read_whole(struct io *io, struct owner *owner, int fd, char *data, size_t capacity,
-    size_t *ret_size)
+static err_t read_whole(
+    struct io *io, struct owner *owner, int fd, char *data, size_t capacity, size_t *ret_size)
 {
     size_t size = 0;
     for (;;) {
         char beyond;
-        struct iovec piece =
-            size < capacity ? (struct iovec){data + size, capacity - size} : (struct iovec){&beyond, 1};
+        struct iovec piece = size < capacity ? (struct iovec){data + size, capacity - size}
+                                             : (struct iovec){&beyond, 1};
         struct io_op read = {.kind = IO_READ,
             .fd = fd,
             .offset = size,
@@ -100,8 +100,7 @@ static bool source_rewind(struct client_source *source)
 static err_t source_look(struct file_source *file, struct owner *owner)
 {
     struct io_stat stat;
-    struct io_op look = {
-        .kind = IO_STAT, .fd = file->handle.fd, .ret_stat = &stat, .owner = owner};
+    struct io_op look = {.kind = IO_STAT, .fd = file->handle.fd, .ret_stat = &stat, .owner = owner};
     int64_t result = io_call(file->io, &look);
     if (result < 0)
         return ERR_RESULT(result);
@@ -169,11 +168,8 @@ static err_t sink_take(struct client_sink *sink, struct span data)
 static int64_t path_call(struct file_sink *file, enum io_kind kind, int directory_fd,
     const char *path, const char *path_to)
 {
-    struct io_op op = {.kind = kind,
-        .fd = directory_fd,
-        .path = path,
-        .path_to = path_to,
-        .owner = file->owner};
+    struct io_op op = {
+        .kind = kind, .fd = directory_fd, .path = path, .path_to = path_to, .owner = file->owner};
     return io_call(file->io, &op);
 }
 
@@ -227,8 +223,8 @@ static err_t open_part(struct file_sink *file)
     int size = snprintf(file->name_part, sizeof file->name_part, "%s.cairn-part", file->name);
     if (size < 0 || (size_t)size >= sizeof file->name_part)
         return ERR(TOO_LARGE, ENAMETOOLONG);
-    int64_t result = path_open(file, file->directory.fd, file->name_part,
-        IO_OPEN_WRITE | IO_OPEN_CREATE, &file->handle);
+    int64_t result = path_open(
+        file, file->directory.fd, file->name_part, IO_OPEN_WRITE | IO_OPEN_CREATE, &file->handle);
     if (result < 0)
         return ERR_RESULT(result);
     struct io_op resize = {

@@ -23,7 +23,7 @@ struct file_source {
     uint64_t size; /* as it was when opened; UINT64_MAX for a stream */
     uint64_t modify_ns;
     bool is_stream; /* standard input */
-    bool was_cut; /* it ended before `size`: somebody truncated it meanwhile */
+    bool was_cut;   /* it ended before `size`: somebody truncated it meanwhile */
 };
 
 /** Errors: those of open and stat; USAGE (no regular file). Relative paths start at the working

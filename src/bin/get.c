@@ -47,17 +47,17 @@ static void report_found(struct get_job *job)
     if (!get->options->common.is_json || job->file.is_stream)
         return;
     struct json_line json;
-    json_begin(&json);
-    json_add_text(&json, "id", job->line.id);
-    json_add_text(&json, "path", job->line.path);
-    json_add_number(&json, "size", job->op.content_size);
-    json_add_number(&json, "offset", found->offset);
-    json_add_number(&json, "total", found->total);
-    json_add_crc(&json, "crc32", found->crc);
-    json_add_version(&json, "version", found->version);
-    json_add_number(&json, "machine", job->op.answered_by);
+    json_line_begin(&json);
+    json_line_add_text(&json, "id", job->line.id);
+    json_line_add_text(&json, "path", job->line.path);
+    json_line_add_number(&json, "size", job->op.content_size);
+    json_line_add_number(&json, "offset", found->offset);
+    json_line_add_number(&json, "total", found->total);
+    json_line_add_crc(&json, "crc32", found->crc);
+    json_line_add_version(&json, "version", found->version);
+    json_line_add_number(&json, "machine", job->op.answered_by);
     progress_clear(&get->session.progress);
-    json_print(&json, stdout);
+    json_line_print(&json, stdout);
 }
 
 static void get_begin_next(struct get_job *job);
@@ -122,8 +122,8 @@ static bool job_take(struct get_job *job)
             "refused: this path of the manifest leads outside of the directory");
         return false;
     }
-    err_t err = file_sink_open(&job->file, get->session.io, &get->session.owner,
-        get->directory.fd, job->line.path, &get->session.progress);
+    err_t err = file_sink_open(&job->file, get->session.io, &get->session.owner, get->directory.fd,
+        job->line.path, &get->session.progress);
     if (err_is(err))
         session_fail(&get->session, job->line.path, err,
             err.os == EXDEV || err.os == ELOOP
@@ -201,8 +201,8 @@ static void get_manifest(struct get *get)
 {
     const struct get_options *options = get->options;
     get->is_manifest = true;
-    err_t err = resume_open_to_read(&get->manifest, get->session.io, &get->session.mem,
-        &get->session.owner, options->manifest);
+    err_t err = resume_open_to_read(
+        &get->manifest, get->session.io, &get->session.mem, &get->session.owner, options->manifest);
     if (err_is(err)) {
         session_fail(&get->session, options->manifest, err, NULL);
         return;
@@ -283,25 +283,44 @@ static int get_main(const struct verb *verb, int argc, char **argv)
 }
 
 static const struct arg rows[] = {
-    {.name = "output", .letter = 'o', .kind = ARG_TEXT, .value = "FILE",
+    {.name = "output",
+        .letter = 'o',
+        .kind = ARG_TEXT,
+        .value = "FILE",
         .text = "write to FILE (default: -, standard output). With -r: the directory",
         .offset = offsetof(struct get_options, output)},
-    {.name = "range", .kind = ARG_RANGE, .value = "A-B",
+    {.name = "range",
+        .kind = ARG_RANGE,
+        .value = "A-B",
         .text = "only the bytes from A to B, both included, counted from 0; A- is\nto the end",
         .offset = offsetof(struct get_options, range),
         .offset_set = offsetof(struct get_options, has_range)},
-    {.name = "storage", .kind = ARG_NUMBER, .value = "MACHINE",
+    {.name = "storage",
+        .kind = ARG_NUMBER,
+        .value = "MACHINE",
         .text = "only this storage may answer, nothing is fetched from a peer",
-        .offset = offsetof(struct get_options, storage), .min = 1, .max = MACHINE_MAX},
-    {.name = "if-version", .kind = ARG_VERSION, .value = "V",
+        .offset = offsetof(struct get_options, storage),
+        .min = 1,
+        .max = MACHINE_MAX},
+    {.name = "if-version",
+        .kind = ARG_VERSION,
+        .value = "V",
         .text = "only this version; another one is exit code 6",
         .offset = offsetof(struct get_options, if_version)},
-    {.name = "recursive", .letter = 'r', .kind = ARG_TEXT, .value = "MANIFEST",
+    {.name = "recursive",
+        .letter = 'r',
+        .kind = ARG_TEXT,
+        .value = "MANIFEST",
         .text = "all files of a manifest of cairn put, beneath -o DIR",
         .offset = offsetof(struct get_options, manifest)},
-    {.name = "jobs", .letter = 'j', .kind = ARG_NUMBER, .value = "N",
-        .text = "with -r: so many files at once (8)", .offset = offsetof(struct get_options, jobs),
-        .min = 1, .max = JOBS_MAX},
+    {.name = "jobs",
+        .letter = 'j',
+        .kind = ARG_NUMBER,
+        .value = "N",
+        .text = "with -r: so many files at once (8)",
+        .offset = offsetof(struct get_options, jobs),
+        .min = 1,
+        .max = JOBS_MAX},
     COMMON_ROWS(struct get_options),
 };
 
@@ -309,11 +328,13 @@ const struct verb get_verb = {
     .name = "get",
     .brief = "fetch a file, a range of it, or all of a manifest",
     .usage = "ID [-o FILE] [--range A-B] [options]\n       cairn get -r MANIFEST -o DIR [options]",
-    .about = "Fetches a file to standard output, or into FILE, which appears under its name only when\n"
-             "it is whole and its checksum is right; until then it is FILE.cairn-part. If a storage fails meanwhile, the\n"
-             "next mirror goes on with the next byte of the same version.\n"
-             "With -r every file of the manifest is made beneath DIR; paths and links that lead\n"
-             "outside of DIR are refused and named, the others are fetched (exit code 8).",
+    .about =
+        "Fetches a file to standard output, or into FILE, which appears under its name only when\n"
+        "it is whole and its checksum is right; until then it is FILE.cairn-part. If a storage "
+        "fails meanwhile, the\n"
+        "next mirror goes on with the next byte of the same version.\n"
+        "With -r every file of the manifest is made beneath DIR; paths and links that lead\n"
+        "outside of DIR are refused and named, the others are fetched (exit code 8).",
     .examples = "  cairn get g1/M00/00/01/AQAAAGcY... -o photo.jpg\n"
                 "  cairn get ID -o - | tar t\n"
                 "  cairn get ID --range 0-1023 -o head\n"

@@ -49,17 +49,18 @@ static void print_entry(
 {
     if (ls->options->common.is_json) {
         struct json_line json;
-        json_begin(&json);
-        json_add_span(&json, "id", id);
-        json_add_number(&json, "size", size);
-        json_add_number(&json, "modify_ns", modify_ns);
-        json_add_version(&json, "version", version);
-        json_print(&json, stdout);
+        json_line_begin(&json);
+        json_line_add_span(&json, "id", id);
+        json_line_add_number(&json, "size", size);
+        json_line_add_number(&json, "modify_ns", modify_ns);
+        json_line_add_version(&json, "version", version);
+        json_line_print(&json, stdout);
         return;
     }
     char date[DATE_TEXT_MAX];
     (void)printf("%.*s\t%" PRIu64 "\t%s\t%" PRIu64 ".%" PRIu32 "\n", (int)id.size,
-        (const char *)id.data, size, date_format(modify_ns, date), version.counter, version.machine);
+        (const char *)id.data, size, date_format(modify_ns, date), version.counter,
+        version.machine);
 }
 
 static err_t print_page(struct ls *ls, uint32_t count)
@@ -161,12 +162,19 @@ static int ls_main(const struct verb *verb, int argc, char **argv)
 }
 
 static const struct arg rows[] = {
-    {.name = "since", .kind = ARG_TEXT, .value = "TIME",
+    {.name = "since",
+        .kind = ARG_TEXT,
+        .value = "TIME",
         .text = "only what was modified since: 2026-01-31, 2h (ago), unix seconds",
         .offset = offsetof(struct ls_options, since)},
-    {.name = "group", .kind = ARG_TEXT, .value = "GROUP", .text = "only this group",
+    {.name = "group",
+        .kind = ARG_TEXT,
+        .value = "GROUP",
+        .text = "only this group",
         .offset = offsetof(struct ls_options, group)},
-    {.name = "storage", .kind = ARG_LIST, .value = "HOST:PORT",
+    {.name = "storage",
+        .kind = ARG_LIST,
+        .value = "HOST:PORT",
         .text = "ask these storages, without a tracker; repeatable",
         .offset = offsetof(struct ls_options, storages)},
     COMMON_ROWS(struct ls_options),
@@ -176,10 +184,11 @@ const struct verb ls_verb = {
     .name = "ls",
     .brief = "list what is stored: the rescue when ids were lost",
     .usage = "[--since TIME] [options]",
-    .about = "Walks the slot maps of one storage per group and prints a line per file:\n"
-             "ID<TAB>SIZE<TAB>MODIFIED<TAB>VERSION, in the order of the disks. Reads every slot map:\n"
-             "meant for rescue and audit, not for daily use. Files that are stored or deleted\n"
-             "meanwhile may or may not be listed.",
+    .about =
+        "Walks the slot maps of one storage per group and prints a line per file:\n"
+        "ID<TAB>SIZE<TAB>MODIFIED<TAB>VERSION, in the order of the disks. Reads every slot map:\n"
+        "meant for rescue and audit, not for daily use. Files that are stored or deleted\n"
+        "meanwhile may or may not be listed.",
     .examples = "  cairn ls --since 2h\n"
                 "  cairn ls --json | jq -r 'select(.size > 1000000) | .id'",
     .args = {rows, ARRAY_LEN(rows)},

@@ -5,9 +5,9 @@
 #include "bin/verbs.h"
 
 static const struct verb *const verbs[] = {
-    &up_verb, &tracker_verb, &storage_verb, NULL, /* servers */
+    &up_verb, &tracker_verb, &storage_verb, NULL,                             /* servers */
     &put_verb, &get_verb, &modify_verb, &rm_verb, &stat_verb, &ls_verb, NULL, /* files */
-    &status_verb, &check_verb, &bench_verb, /* operators */
+    &status_verb, &check_verb, &bench_verb,                                   /* operators */
 };
 
 static void print_overview(FILE *to)

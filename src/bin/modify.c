@@ -15,8 +15,8 @@ struct modify_options {
     struct version if_version;
 };
 
-static void report_modified(const struct modify_options *options, const char *id,
-    const struct msg_modified *modified)
+static void report_modified(
+    const struct modify_options *options, const char *id, const struct msg_modified *modified)
 {
     if (!options->common.is_json) {
         (void)printf("%s\t%" PRIu64 ".%" PRIu32 "\n", id, modified->version.counter,
@@ -25,14 +25,14 @@ static void report_modified(const struct modify_options *options, const char *id
         return;
     }
     struct json_line json;
-    json_begin(&json);
-    json_add_text(&json, "id", id);
-    json_add_version(&json, "version", modified->version);
-    json_add_number(&json, "size", modified->size);
-    json_add_crc(&json, "crc32", modified->crc);
-    json_add_text(&json, "ack", ack_name(modified->ack));
-    json_add_number(&json, "holders", modified->holder_count);
-    json_print(&json, stdout);
+    json_line_begin(&json);
+    json_line_add_text(&json, "id", id);
+    json_line_add_version(&json, "version", modified->version);
+    json_line_add_number(&json, "size", modified->size);
+    json_line_add_crc(&json, "crc32", modified->crc);
+    json_line_add_text(&json, "ack", ack_name(modified->ack));
+    json_line_add_number(&json, "holders", modified->holder_count);
+    json_line_print(&json, stdout);
 }
 
 static struct msg_modify request_of(const struct modify_options *options, const char *id)
@@ -67,8 +67,8 @@ static void modify_run(struct session *session, const struct modify_options *opt
     report_modified(options, id, &op->reply.modified);
 }
 
-static void modify_from_file(struct session *session, const struct modify_options *options,
-    const char *id, const char *path)
+static void modify_from_file(
+    struct session *session, const struct modify_options *options, const char *id, const char *path)
 {
     struct file_source file;
     void *buffer;
@@ -126,20 +126,31 @@ static int modify_main(const struct verb *verb, int argc, char **argv)
 }
 
 static const struct arg rows[] = {
-    {.name = "offset", .kind = ARG_SIZE, .value = "N",
+    {.name = "offset",
+        .kind = ARG_SIZE,
+        .value = "N",
         .text = "write the bytes of FILE at N, not beyond the end; the rest stays",
         .offset = offsetof(struct modify_options, offset),
         .offset_set = offsetof(struct modify_options, has_offset)},
-    {.name = "append", .kind = ARG_FLAG, .text = "add the bytes of FILE at the end",
+    {.name = "append",
+        .kind = ARG_FLAG,
+        .text = "add the bytes of FILE at the end",
         .offset = offsetof(struct modify_options, is_append)},
-    {.name = "truncate", .kind = ARG_SIZE, .value = "N", .text = "cut the file to N bytes",
+    {.name = "truncate",
+        .kind = ARG_SIZE,
+        .value = "N",
+        .text = "cut the file to N bytes",
         .offset = offsetof(struct modify_options, truncate),
         .offset_set = offsetof(struct modify_options, has_truncate)},
-    {.name = "if-version", .kind = ARG_VERSION, .value = "V",
+    {.name = "if-version",
+        .kind = ARG_VERSION,
+        .value = "V",
         .text = "only if the file has this version (see cairn stat); else exit\n"
                 "code 6. Exact at one storage, not across a partition",
         .offset = offsetof(struct modify_options, if_version)},
-    {.name = "ack", .kind = ARG_ACK, .value = "LEVEL",
+    {.name = "ack",
+        .kind = ARG_ACK,
+        .value = "LEVEL",
         .text = "memory, local (default), one, all: see cairn put --help",
         .offset = offsetof(struct modify_options, ack)},
     COMMON_ROWS(struct modify_options),
@@ -150,10 +161,11 @@ const struct verb modify_verb = {
     .brief = "change a file in place: replace, write, append, truncate",
     .usage = "ID FILE [--offset N | --append] [options]      (FILE - is standard input)\n"
              "       cairn modify ID --truncate N [options]",
-    .about = "Changes a file that was stored mutable and prints ID<TAB>VERSION. Without --offset,\n"
-             "--append or --truncate the whole content is replaced. The id never changes, and readers\n"
-             "see the old or the new content, never a mix. A modify that was interrupted is repeated\n"
-             "under the same mark, so that it happens once; if its outcome stays unknown, that is said.",
+    .about =
+        "Changes a file that was stored mutable and prints ID<TAB>VERSION. Without --offset,\n"
+        "--append or --truncate the whole content is replaced. The id never changes, and readers\n"
+        "see the old or the new content, never a mix. A modify that was interrupted is repeated\n"
+        "under the same mark, so that it happens once; if its outcome stays unknown, that is said.",
     .examples = "  cairn modify ID new.jpg\n"
                 "  date | cairn modify ID - --append\n"
                 "  cairn modify ID patch.bin --offset 4096 --if-version 3.1\n"

@@ -52,21 +52,22 @@ static void report_stored(struct put_job *job, const struct msg_uploaded *upload
     struct put *put = job->put;
     progress_clear(&put->session.progress);
     if (!put->options->common.is_json) {
-        (void)printf("%.*s\t%s\n", (int)uploaded->id.size, (const char *)uploaded->id.data, job->path);
+        (void)printf(
+            "%.*s\t%s\n", (int)uploaded->id.size, (const char *)uploaded->id.data, job->path);
         (void)fflush(stdout);
         return;
     }
     struct json_line json;
-    json_begin(&json);
-    json_add_span(&json, "id", uploaded->id);
-    json_add_text(&json, "path", job->path);
-    json_add_number(&json, "size", uploaded->size);
-    json_add_crc(&json, "crc32", uploaded->crc);
-    json_add_version(&json, "version", uploaded->version);
-    json_add_text(&json, "ack", ack_name(uploaded->ack));
-    json_add_number(&json, "holders", uploaded->holder_count);
-    json_add_number(&json, "machine", uploaded->machine);
-    json_print(&json, stdout);
+    json_line_begin(&json);
+    json_line_add_span(&json, "id", uploaded->id);
+    json_line_add_text(&json, "path", job->path);
+    json_line_add_number(&json, "size", uploaded->size);
+    json_line_add_crc(&json, "crc32", uploaded->crc);
+    json_line_add_version(&json, "version", uploaded->version);
+    json_line_add_text(&json, "ack", ack_name(uploaded->ack));
+    json_line_add_number(&json, "holders", uploaded->holder_count);
+    json_line_add_number(&json, "machine", uploaded->machine);
+    json_line_print(&json, stdout);
 }
 
 /* The line in the manifest first: an id that was printed is in the manifest, too. */
@@ -180,8 +181,8 @@ static bool job_take(struct put_job *job, const struct walk_entry *entry)
         put->session.progress.files_done++;
         return false;
     }
-    err_t err = file_source_open(&job->file, put->session.io, &put->session.owner, entry->path,
-        &put->session.progress);
+    err_t err = file_source_open(
+        &job->file, put->session.io, &put->session.owner, entry->path, &put->session.progress);
     if (err_is(err))
         session_fail(&put->session, entry->path, err, NULL);
     return !err_is(err);
@@ -239,8 +240,7 @@ static err_t put_take_memory(struct put *put)
     size_t count = (size_t)put->options->jobs;
     TRY(mem_take(&put->session.mem, &put->session.owner, count * sizeof *put->jobs, 0, &jobs));
     put->jobs = jobs;
-    TRY(mem_take(
-        &put->session.mem, &put->session.owner, count * FRAME_DATA_MAX, 4096, &buffers));
+    TRY(mem_take(&put->session.mem, &put->session.owner, count * FRAME_DATA_MAX, 4096, &buffers));
     put->buffers = buffers;
     return ERR_OK;
 }
@@ -296,7 +296,8 @@ static bool options_are_sound(const struct put_options *options, uint64_t now_ns
     if (options->must_be_mutable && options->must_be_immutable)
         return usage_error("put", "--mutable and --immutable exclude each other");
     if (options->manifest && options->resume)
-        return usage_error("put", "--resume MANIFEST writes the manifest, too: leave --manifest out");
+        return usage_error(
+            "put", "--resume MANIFEST writes the manifest, too: leave --manifest out");
     if (options->suffix && !suffix_is_valid(span_of_text(options->suffix)))
         return usage_error("put", "--suffix wants at most 6 of A-Z a-z 0-9 _ -");
     uint64_t expires_ns = 0;
@@ -316,8 +317,8 @@ static int put_main(const struct verb *verb, int argc, char **argv)
     if (first == argc)
         return usage_exit(verb, "which files? PATH... is missing");
     struct put put = {.options = &options};
-    int code = session_open(&put.session, "put", &options.common, (uint32_t)options.jobs,
-        (uint32_t)options.jobs);
+    int code = session_open(
+        &put.session, "put", &options.common, (uint32_t)options.jobs, (uint32_t)options.jobs);
     if (code != 0)
         return code;
     code = options_are_sound(&options, io_wall(put.session.io), &put)
@@ -328,42 +329,74 @@ static int put_main(const struct verb *verb, int argc, char **argv)
 }
 
 static const struct arg rows[] = {
-    {.name = "recursive", .letter = 'r', .kind = ARG_FLAG, .text = "whole directories",
+    {.name = "recursive",
+        .letter = 'r',
+        .kind = ARG_FLAG,
+        .text = "whole directories",
         .offset = offsetof(struct put_options, is_recursive)},
-    {.name = "pool", .kind = ARG_TEXT, .value = "POOL", .text = "store in this pool (default)",
+    {.name = "pool",
+        .kind = ARG_TEXT,
+        .value = "POOL",
+        .text = "store in this pool (default)",
         .offset = offsetof(struct put_options, pool)},
-    {.name = "ack", .kind = ARG_ACK, .value = "LEVEL",
+    {.name = "ack",
+        .kind = ARG_ACK,
+        .value = "LEVEL",
         .text = "acknowledge when the file is held by\n"
                 "  memory  the storage process (lost with it)\n"
                 "  local   the disk of one storage (the default)\n"
                 "  one     and by one mirror, durably\n"
                 "  all     and by all mirrors, durably",
         .offset = offsetof(struct put_options, ack)},
-    {.name = "slack", .kind = ARG_SLACK, .value = "N",
+    {.name = "slack",
+        .kind = ARG_SLACK,
+        .value = "N",
         .text = "room to grow in place: percent (20%) or bytes (4K)",
         .offset = offsetof(struct put_options, slack)},
-    {.name = "mutable", .kind = ARG_FLAG, .text = "may be modified later",
+    {.name = "mutable",
+        .kind = ARG_FLAG,
+        .text = "may be modified later",
         .offset = offsetof(struct put_options, must_be_mutable)},
-    {.name = "immutable", .kind = ARG_FLAG,
+    {.name = "immutable",
+        .kind = ARG_FLAG,
         .text = "may not; its id tells size and CRC (neither: as the pool says)",
         .offset = offsetof(struct put_options, must_be_immutable)},
-    {.name = "suffix", .kind = ARG_TEXT, .value = "EXT",
+    {.name = "suffix",
+        .kind = ARG_TEXT,
+        .value = "EXT",
         .text = "the id ends in .EXT (default: that of the path)",
         .offset = offsetof(struct put_options, suffix)},
-    {.name = "content-type", .kind = ARG_TEXT, .value = "TYPE", .text = "kept with the file",
+    {.name = "content-type",
+        .kind = ARG_TEXT,
+        .value = "TYPE",
+        .text = "kept with the file",
         .offset = offsetof(struct put_options, content_type)},
-    {.name = "metadata", .kind = ARG_TEXT, .value = "TEXT", .text = "kept with the file, shown by stat",
+    {.name = "metadata",
+        .kind = ARG_TEXT,
+        .value = "TEXT",
+        .text = "kept with the file, shown by stat",
         .offset = offsetof(struct put_options, metadata)},
-    {.name = "expires", .kind = ARG_TEXT, .value = "TIME",
+    {.name = "expires",
+        .kind = ARG_TEXT,
+        .value = "TIME",
         .text = "may be removed after this time (2030-01-31, unix seconds)",
         .offset = offsetof(struct put_options, expires)},
-    {.name = "jobs", .letter = 'j', .kind = ARG_NUMBER, .value = "N",
-        .text = "so many files at once (8)", .offset = offsetof(struct put_options, jobs),
-        .min = 1, .max = JOBS_MAX},
-    {.name = "manifest", .kind = ARG_TEXT, .value = "FILE",
+    {.name = "jobs",
+        .letter = 'j',
+        .kind = ARG_NUMBER,
+        .value = "N",
+        .text = "so many files at once (8)",
+        .offset = offsetof(struct put_options, jobs),
+        .min = 1,
+        .max = JOBS_MAX},
+    {.name = "manifest",
+        .kind = ARG_TEXT,
+        .value = "FILE",
         .text = "write one line per stored file: for get -r and for --resume",
         .offset = offsetof(struct put_options, manifest)},
-    {.name = "resume", .kind = ARG_TEXT, .value = "MANIFEST",
+    {.name = "resume",
+        .kind = ARG_TEXT,
+        .value = "MANIFEST",
         .text = "go on after an interruption: leave out what the manifest has\n"
                 "(same path, size and change time), append the rest to it",
         .offset = offsetof(struct put_options, resume)},
@@ -374,11 +407,12 @@ const struct verb put_verb = {
     .name = "put",
     .brief = "store files; prints ID<TAB>PATH",
     .usage = "PATH... [-r] [options]        (PATH - is standard input)",
-    .about = "Stores each file and prints a line with its id and its path as soon as the file is\n"
-             "acknowledged: what was printed survives a crash of the machine (see --ack). The id is\n"
-             "the only way back to the file: keep it, or let --manifest keep it.\n"
-             "Files that fail are named on standard error, the others are stored; the exit code is 8\n"
-             "then. Links are followed to files, not to directories. Nothing is held in memory whole.",
+    .about =
+        "Stores each file and prints a line with its id and its path as soon as the file is\n"
+        "acknowledged: what was printed survives a crash of the machine (see --ack). The id is\n"
+        "the only way back to the file: keep it, or let --manifest keep it.\n"
+        "Files that fail are named on standard error, the others are stored; the exit code is 8\n"
+        "then. Links are followed to files, not to directories. Nothing is held in memory whole.",
     .examples = "  cairn put photo.jpg\n"
                 "  tar c /etc | cairn put --suffix tar -\n"
                 "  cairn put -r photos --jobs 32 --manifest photos.cairn\n"

@@ -38,10 +38,8 @@ bool resume_next(struct resume *resume, size_t *at, struct manifest_line *ret)
 static err_t read_all(struct resume *resume)
 {
     struct io_stat stat;
-    struct io_op look = {.kind = IO_STAT,
-        .fd = resume->handle.fd,
-        .ret_stat = &stat,
-        .owner = resume->owner};
+    struct io_op look = {
+        .kind = IO_STAT, .fd = resume->handle.fd, .ret_stat = &stat, .owner = resume->owner};
     int64_t result = io_call(resume->io, &look);
     if (result < 0)
         return ERR_RESULT(result);
@@ -90,10 +88,8 @@ static err_t index_lines(struct resume *resume)
 
 static err_t cut_at_offset(struct resume *resume)
 {
-    struct io_op cut = {.kind = IO_RESIZE,
-        .fd = resume->handle.fd,
-        .size = resume->offset,
-        .owner = resume->owner};
+    struct io_op cut = {
+        .kind = IO_RESIZE, .fd = resume->handle.fd, .size = resume->offset, .owner = resume->owner};
     int64_t result = io_call(resume->io, &cut);
     return result < 0 ? ERR_RESULT(result) : ERR_OK;
 }
@@ -120,11 +116,8 @@ static err_t append_bytes(struct resume *resume, const char *bytes, size_t size)
 static err_t open_file(struct resume *resume, struct io *io, struct mem *mem, struct owner *owner,
     const char *path, uint32_t flags)
 {
-    *resume = (struct resume){.io = io,
-        .mem = mem,
-        .owner = owner,
-        .handle = IO_HANDLE_NONE,
-        .seed = io_random(io)};
+    *resume = (struct resume){
+        .io = io, .mem = mem, .owner = owner, .handle = IO_HANDLE_NONE, .seed = io_random(io)};
     struct io_op open = {.kind = IO_OPEN,
         .fd = IO_FD_NONE,
         .path = path,
@@ -159,8 +152,8 @@ err_t resume_open(struct resume *resume, struct io *io, struct mem *mem, struct 
     return err;
 }
 
-err_t resume_open_to_read(struct resume *resume, struct io *io, struct mem *mem,
-    struct owner *owner, const char *path)
+err_t resume_open_to_read(
+    struct resume *resume, struct io *io, struct mem *mem, struct owner *owner, const char *path)
 {
     TRY(open_file(resume, io, mem, owner, path, IO_OPEN_READ));
     err_t err = read_all(resume);
@@ -178,14 +171,12 @@ void resume_close(struct resume *resume)
     io_handle_close(resume->io, &resume->handle);
 }
 
-bool resume_knows(
-    const struct resume *resume, const char *path, uint64_t size, uint64_t modify_ns)
+bool resume_knows(const struct resume *resume, const char *path, uint64_t size, uint64_t modify_ns)
 {
     uint64_t place;
     struct span span;
     struct manifest_line line;
-    if (!resume->lines.entries
-        || !map_get(&resume->lines, map_key(hash_path(resume, path)), &place)
+    if (!resume->lines.entries || !map_get(&resume->lines, map_key(hash_path(resume, path)), &place)
         || !take_line(resume, (size_t)place - 1, &span)
         || manifest_parse(span, &line) != MANIFEST_LINE)
         return false;

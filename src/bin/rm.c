@@ -26,12 +26,12 @@ static void rm_one(struct session *session, const struct rm_options *options, co
     if (!options->common.is_json)
         return;
     struct json_line json;
-    json_begin(&json);
-    json_add_text(&json, "id", id);
-    json_add_bool(&json, "deleted", true);
-    json_add_text(&json, "ack", ack_name(op.reply.deleted.ack));
-    json_add_number(&json, "holders", op.reply.deleted.holder_count);
-    json_print(&json, stdout);
+    json_line_begin(&json);
+    json_line_add_text(&json, "id", id);
+    json_line_add_bool(&json, "deleted", true);
+    json_line_add_text(&json, "ack", ack_name(op.reply.deleted.ack));
+    json_line_add_number(&json, "holders", op.reply.deleted.holder_count);
+    json_line_print(&json, stdout);
 }
 
 static int rm_main(const struct verb *verb, int argc, char **argv)
@@ -55,10 +55,14 @@ static int rm_main(const struct verb *verb, int argc, char **argv)
 }
 
 static const struct arg rows[] = {
-    {.name = "if-version", .kind = ARG_VERSION, .value = "V",
+    {.name = "if-version",
+        .kind = ARG_VERSION,
+        .value = "V",
         .text = "only if the file has this version; else exit code 6",
         .offset = offsetof(struct rm_options, if_version)},
-    {.name = "ack", .kind = ARG_ACK, .value = "LEVEL",
+    {.name = "ack",
+        .kind = ARG_ACK,
+        .value = "LEVEL",
         .text = "memory, local (default), one, all: see cairn put --help",
         .offset = offsetof(struct rm_options, ack)},
     COMMON_ROWS(struct rm_options),
@@ -68,9 +72,10 @@ const struct verb rm_verb = {
     .name = "rm",
     .brief = "delete files, for ever",
     .usage = "ID... [options]",
-    .about = "Deletes files. A delete is final: no mirror that was away brings the file back, and its\n"
-             "id is never given to another file. A file that does not exist is exit code 3; if some\n"
-             "of several can't be deleted, each is named and the exit code is 8.",
+    .about =
+        "Deletes files. A delete is final: no mirror that was away brings the file back, and its\n"
+        "id is never given to another file. A file that does not exist is exit code 3; if some\n"
+        "of several can't be deleted, each is named and the exit code is 8.",
     .examples = "  cairn rm ID\n"
                 "  cut -f1 photos.cairn | grep -v '^#' | xargs cairn rm",
     .args = {rows, ARRAY_LEN(rows)},

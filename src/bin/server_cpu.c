@@ -20,8 +20,7 @@ static bool usage_parse(const char *text, struct usage *ret)
     return is_good;
 }
 
-static bool usage_fetch(
-    struct session *session, const struct io_address *server, struct usage *ret)
+static bool usage_fetch(struct session *session, const struct io_address *server, struct usage *ret)
 {
     struct client_op op;
     char *text;
@@ -54,8 +53,8 @@ static bool was_counted(const struct server_cpu *cpu, const struct usage *usages
 {
     for (size_t i = 0; i < index; i++)
         if (usages[i].process != 0 && usages[i].process == usages[index].process
-            && memcmp(cpu->servers[i].bytes, cpu->servers[index].bytes,
-                   sizeof cpu->servers[i].bytes)
+            && memcmp(
+                   cpu->servers[i].bytes, cpu->servers[index].bytes, sizeof cpu->servers[i].bytes)
                    == 0)
             return true;
     return false;

@@ -49,8 +49,7 @@ bool common_trackers(const char *verb, const struct common *common, struct clien
     for (size_t i = 0; i < common->trackers.count; i++)
         if (!add_tracker(verb, common->trackers.items[i], ret))
             return false;
-    if (ret->tracker_count == 0 && environment
-        && !add_trackers_of_text(verb, environment, ret))
+    if (ret->tracker_count == 0 && environment && !add_trackers_of_text(verb, environment, ret))
         return false;
     return ret->tracker_count > 0 || add_tracker(verb, TRACKER_DEFAULT, ret);
 }
@@ -61,17 +60,15 @@ static bool say(const struct session *session, const char *what, const char *sen
     return false;
 }
 
-/* The first line of a file, without blanks at its end. */
-static bool load_secret(struct session *session, const char *path)
+static bool load_secret(struct session *session, const char *path, struct secret *ret)
 {
+    char content[2 * SECRET_SIZE_MAX];
     size_t size;
-    err_t err = file_load(
-        session->io, &session->owner, path, session->secret, sizeof session->secret - 1, &size);
-    if (err_is(err))
-        return say(session, path, "a readable file of at most 255 bytes is wanted");
-    session->secret[size] = '\0';
-    session->secret[strcspn(session->secret, "\r\n")] = '\0';
-    return session->secret[0] != '\0' || say(session, path, "the first line is empty");
+    err_t err = file_load(session->io, &session->owner, path, content, sizeof content, &size);
+    if (!err_is(err))
+        err = secret_read(span_of(content, size), ret);
+    return !err_is(err)
+           || say(session, path, "a readable file with a secret of 16 to 64 characters is wanted");
 }
 
 static bool take_config(struct session *session, struct client_config *config)
@@ -81,10 +78,7 @@ static bool take_config(struct session *session, struct client_config *config)
         .timeout_ns = common->timeout_ns, .retries = (uint32_t)common->retries};
     if (!common_trackers(session->verb, common, config))
         return false;
-    if (common->secret_file && !load_secret(session, common->secret_file))
-        return false;
-    config->secret = span_of_text(session->secret);
-    return true;
+    return !common->secret_file || load_secret(session, common->secret_file, &config->secret);
 }
 
 static void on_signal(struct signal_watch *watch, enum signal_wish wish)
@@ -126,8 +120,8 @@ int session_open(struct session *session, const char *verb, const struct common 
     }
     mem_init(&session->mem, &session->io->ledger);
     owner_open(&session->owner, verb, DIRECTION_CLIENT, 0);
-    progress_init(&session->progress, stderr,
-        process_is_terminal(STANDARD_ERROR) && !common->is_quiet);
+    progress_init(
+        &session->progress, stderr, process_is_terminal(STANDARD_ERROR) && !common->is_quiet);
     int code = err_exit_code(ERR_CODE_USAGE);
     if (take_config(session, &config)) {
         config.connections_max = connections_max;

@@ -18,28 +18,47 @@ struct common {
     bool is_quiet;
 };
 
-#define COMMON_DEFAULT {.timeout_ns = 15 * NS_PER_S, .retries = 4}
+#define COMMON_DEFAULT                            \
+    {                                             \
+        .timeout_ns = 15 * NS_PER_S, .retries = 4 \
+    }
 
 /* Rows for struct `type`, which has `struct common common`. */
-#define COMMON_ROWS(type)                                                                          \
-    {.kind = ARG_HEADING, .text = "Cluster and output"},                                           \
-    {.name = "tracker", .kind = ARG_LIST, .value = "HOST:PORT",                                    \
-        .text = "a tracker; repeatable, tried in order. Default: CAIRN_TRACKER\n"                  \
-                "(several with commas), else 127.0.0.1:7700",                                      \
-        .offset = offsetof(type, common.trackers)},                                                \
-    {.name = "secret-file", .kind = ARG_TEXT, .value = "FILE",                                     \
-        .text = "the cluster's client secret: the first line of FILE",                             \
-        .offset = offsetof(type, common.secret_file)},                                             \
-    {.name = "timeout", .kind = ARG_DURATION, .value = "TIME",                                     \
-        .text = "longest silence of the servers per request (15s)",                                \
-        .offset = offsetof(type, common.timeout_ns), .min = NS_PER_MS, .max = NS_PER_DAY},         \
-    {.name = "retries", .kind = ARG_NUMBER, .value = "N",                                          \
-        .text = "further rounds through trackers and mirrors (4)",                                 \
-        .offset = offsetof(type, common.retries), .min = 0, .max = 100},                           \
-    {.name = "json", .kind = ARG_FLAG, .text = "one JSON object per line on standard output",      \
-        .offset = offsetof(type, common.is_json)},                                                 \
-    {.name = "quiet", .letter = 'q', .kind = ARG_FLAG, .text = "no progress bar, no notes",        \
-        .offset = offsetof(type, common.is_quiet)}
+#define COMMON_ROWS(type)                                                                      \
+    {.kind = ARG_HEADING, .text = "Cluster and output"},                                       \
+        {.name = "tracker",                                                                    \
+            .kind = ARG_LIST,                                                                  \
+            .value = "HOST:PORT",                                                              \
+            .text = "a tracker; repeatable, tried in order. Default: CAIRN_TRACKER\n"          \
+                    "(several with commas), else 127.0.0.1:7700",                              \
+            .offset = offsetof(type, common.trackers)},                                        \
+        {.name = "secret-file",                                                                \
+            .kind = ARG_TEXT,                                                                  \
+            .value = "FILE",                                                                   \
+            .text = "the cluster's client secret: 16 to 64 characters in FILE",                \
+            .offset = offsetof(type, common.secret_file)},                                     \
+        {.name = "timeout",                                                                    \
+            .kind = ARG_DURATION,                                                              \
+            .value = "TIME",                                                                   \
+            .text = "longest silence of the servers per request (15s)",                        \
+            .offset = offsetof(type, common.timeout_ns),                                       \
+            .min = NS_PER_MS,                                                                  \
+            .max = NS_PER_DAY},                                                                \
+        {.name = "retries",                                                                    \
+            .kind = ARG_NUMBER,                                                                \
+            .value = "N",                                                                      \
+            .text = "further rounds through trackers and mirrors (4)",                         \
+            .offset = offsetof(type, common.retries),                                          \
+            .min = 0,                                                                          \
+            .max = 100},                                                                       \
+        {.name = "json",                                                                       \
+            .kind = ARG_FLAG,                                                                  \
+            .text = "one JSON object per line on standard output",                             \
+            .offset = offsetof(type, common.is_json)},                                         \
+    {                                                                                          \
+        .name = "quiet", .letter = 'q', .kind = ARG_FLAG, .text = "no progress bar, no notes", \
+        .offset = offsetof(type, common.is_quiet)                                              \
+    }
 
 /** How the parts of a command went: decides its exit code. */
 struct tally {
@@ -58,7 +77,6 @@ struct session {
     struct signal_watch signals;
     struct progress progress;
     struct tally tally;
-    char secret[256];
     bool was_interrupted; /* SIGINT or SIGTERM came: begin nothing new */
 };
 

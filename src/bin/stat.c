@@ -15,24 +15,24 @@ struct stat_options {
 static void print_json(const char *id, const struct msg_stated *stated, uint32_t machine)
 {
     struct json_line json;
-    json_begin(&json);
-    json_add_text(&json, "id", id);
-    json_add_version(&json, "version", stated->version);
-    json_add_number(&json, "size", stated->size);
-    json_add_crc(&json, "crc32", stated->crc);
-    json_add_number(&json, "capacity", stated->capacity);
-    json_add_number(&json, "create_ns", stated->create_ns);
-    json_add_number(&json, "modify_ns", stated->modify_ns);
-    json_add_number(&json, "expires", stated->expires);
-    json_add_bool(&json, "mutable", stated->is_mutable);
-    json_add_bool(&json, "packed", stated->is_packed);
-    json_add_bool(&json, "forwarded", stated->is_forwarded);
-    json_add_number(&json, "origin", stated->origin);
-    json_add_number(&json, "machine", machine);
-    json_add_span(&json, "pool", stated->pool);
-    json_add_span(&json, "content_type", stated->content_type);
-    json_add_span(&json, "metadata", stated->metadata);
-    json_print(&json, stdout);
+    json_line_begin(&json);
+    json_line_add_text(&json, "id", id);
+    json_line_add_version(&json, "version", stated->version);
+    json_line_add_number(&json, "size", stated->size);
+    json_line_add_crc(&json, "crc32", stated->crc);
+    json_line_add_number(&json, "capacity", stated->capacity);
+    json_line_add_number(&json, "create_ns", stated->create_ns);
+    json_line_add_number(&json, "modify_ns", stated->modify_ns);
+    json_line_add_number(&json, "expires", stated->expires);
+    json_line_add_bool(&json, "mutable", stated->is_mutable);
+    json_line_add_bool(&json, "packed", stated->is_packed);
+    json_line_add_bool(&json, "forwarded", stated->is_forwarded);
+    json_line_add_number(&json, "origin", stated->origin);
+    json_line_add_number(&json, "machine", machine);
+    json_line_add_span(&json, "pool", stated->pool);
+    json_line_add_span(&json, "content_type", stated->content_type);
+    json_line_add_span(&json, "metadata", stated->metadata);
+    json_line_print(&json, stdout);
 }
 
 static void print_span(const char *name, struct span span)
@@ -114,8 +114,13 @@ static int stat_main(const struct verb *verb, int argc, char **argv)
 }
 
 static const struct arg rows[] = {
-    {.name = "storage", .kind = ARG_NUMBER, .value = "MACHINE", .text = "ask only this storage",
-        .offset = offsetof(struct stat_options, storage), .min = 1, .max = MACHINE_MAX},
+    {.name = "storage",
+        .kind = ARG_NUMBER,
+        .value = "MACHINE",
+        .text = "ask only this storage",
+        .offset = offsetof(struct stat_options, storage),
+        .min = 1,
+        .max = MACHINE_MAX},
     COMMON_ROWS(struct stat_options),
 };
 

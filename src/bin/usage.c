@@ -18,8 +18,8 @@ bool usage_error(const char *verb, const char *sentence)
 int usage_exit(const struct verb *verb, const char *sentence)
 {
     (void)usage_error(verb->name, sentence);
-    (void)fprintf(stderr, "Usage: cairn %s %s\nTry: cairn %s --help\n", verb->name, verb->usage,
-        verb->name);
+    (void)fprintf(
+        stderr, "Usage: cairn %s %s\nTry: cairn %s --help\n", verb->name, verb->usage, verb->name);
     return err_exit_code(ERR_CODE_USAGE);
 }
 

@@ -30,8 +30,8 @@ static const struct route *find(const struct route_cache *cache, const struct ro
     return NULL;
 }
 
-bool route_recall(
-    const struct route_cache *cache, const struct route *question, uint64_t now_ns, struct route *ret)
+bool route_recall(const struct route_cache *cache, const struct route *question, uint64_t now_ns,
+    struct route *ret)
 {
     const struct route *known = find(cache, question);
     uint64_t life_ns = question->purpose == QUERY_UPLOAD ? ROUTE_LIFE_UPLOAD_NS : ROUTE_LIFE_NS;

@@ -41,8 +41,8 @@ struct route_cache {
 MUST err_t route_decode(struct span data, uint32_t count, struct route *route);
 
 /** Fill *ret (a copy) from an answer to the same question that is still fresh. */
-MUST bool route_recall(
-    const struct route_cache *cache, const struct route *question, uint64_t now_ns, struct route *ret);
+MUST bool route_recall(const struct route_cache *cache, const struct route *question,
+    uint64_t now_ns, struct route *ret);
 
 /** Remember an answer in place of the oldest. */
 void route_remember(struct route_cache *cache, const struct route *answer, uint64_t now_ns);

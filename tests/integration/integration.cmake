@@ -1,5 +1,8 @@
 # Real processes: the built `cairn` on temporary directories. Python 3, standard library.
 find_package(Python3 REQUIRED COMPONENTS Interpreter)
+if(NOT TARGET cairn)
+    return()
+endif()
 foreach(suite bench files resume server)
     add_test(NAME integration_${suite}
         COMMAND ${Python3_EXECUTABLE} -B ${PROJECT_SOURCE_DIR}/tests/integration/${suite}_test.py)
