@@ -46,7 +46,6 @@ static void fail_input(struct net_connection *c, err_t err)
 {
     c->is_input_over = true;
     c->fault = err;
-    c->fault_request = c->stream.input.has_frame ? c->stream.input.frame.request : 0;
 }
 
 static void control_left(struct out_frame *frame, err_t err)
@@ -69,7 +68,7 @@ static void tell_fault(struct net_connection *c)
         return;
     struct writer fields = out_frame_begin(&c->control);
     error_encode(c->fault, err_sentence(c->fault.code), (struct version){}, &fields);
-    send_control(c, MSG_ERROR, c->fault_request, &fields);
+    send_control(c, MSG_ERROR, 0, &fields); /* 0: it concerns the connection */
     c->is_fault_told = true;
 }
 

@@ -49,7 +49,6 @@ struct net_connection {
     bool is_input_over; /* nothing more is read: end of stream, error or drain */
     bool is_fault_told;
     err_t fault; /* why the input is over early; the peer is told, unless it is gone */
-    uint64_t fault_request;
     uint64_t linger_since_ns;
     struct net_tick tick;
     struct net_move move;

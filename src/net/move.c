@@ -78,7 +78,6 @@ static void copy_state(struct net_connection *to, const struct net_connection *f
     to->body_id = from->body_id;
     to->is_input_over = from->is_input_over;
     to->fault = from->fault;
-    to->fault_request = from->fault_request;
     to->is_fault_told = from->is_fault_told;
 }
 

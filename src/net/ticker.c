@@ -1,5 +1,7 @@
 #include "net/ticker.h"
 
+#include <errno.h>
+
 static void ticker_arm(struct net_ticker *ticker);
 
 /* Members may leave while they are asked: the list is walked by moving it to another head. */
@@ -19,7 +21,7 @@ static void ticker_ask(struct net_ticker *ticker)
 static void ticker_wake(struct io_op *op)
 {
     struct net_ticker *ticker = op->context;
-    if (op->result == 0)
+    if (op->result != -ECANCELED) /* a refused timer still tells the time */
         ticker_ask(ticker);
     ticker_arm(ticker);
 }

@@ -173,7 +173,7 @@ static void begin_find(struct demo *demo, struct net_request *request)
 
 static void on_list(struct demo *demo, struct net_request *request)
 {
-    if (demo->other) {
+    if (demo->other && (!demo->bounce || ++demo->list_turn % 2 == 1)) {
         net_request_move(request, demo->other);
         return;
     }
@@ -255,6 +255,14 @@ static struct net_server_config demo_config(struct demo *demo, const struct demo
     return config;
 }
 
+static void demo_show(struct demo *demo)
+{
+    size_t i = 0;
+    while (open_demos[i])
+        EXPECT(++i < ARRAY_LEN(open_demos));
+    open_demos[i] = demo;
+}
+
 void demo_open(struct demo *demo, const struct demo_options *options)
 {
     *demo = (struct demo){};
@@ -268,10 +276,14 @@ void demo_open(struct demo *demo, const struct demo_options *options)
             .tick_ns = 5000000}));
     struct net_server_config config = demo_config(demo, options);
     EXPECT_OK(net_server_start(&demo->server, &demo->loop, &config));
-    size_t i = 0;
-    while (open_demos[i])
-        EXPECT(++i < ARRAY_LEN(open_demos));
-    open_demos[i] = demo;
+    demo_show(demo);
+}
+
+void demo_hide(struct demo *demo)
+{
+    for (size_t i = 0; i < ARRAY_LEN(open_demos); i++)
+        if (open_demos[i] == demo)
+            open_demos[i] = NULL;
 }
 
 void demo_close(struct demo *demo)
@@ -287,9 +299,7 @@ void demo_close(struct demo *demo)
     net_loop_fini(&demo->loop);
     ledger_check_empty(&demo->io->ledger);
     demo->io->backend->free(demo->io);
-    for (size_t i = 0; i < ARRAY_LEN(open_demos); i++)
-        if (open_demos[i] == demo)
-            open_demos[i] = NULL;
+    demo_hide(demo);
 }
 
 /* ---- bytes ---- */

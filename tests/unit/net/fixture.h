@@ -6,7 +6,8 @@
  *   UPLOAD  pulls the body, answers UPLOADED with its size and CRC; pool "refuse": answers ERROR
  *           NO_SPACE after the first frame; pool "slow": asks for more only when the test says so
  *   FIND    FOUND and `size` bytes of a pattern in DATA frames of `offset` bytes each
- *   LIST    is moved to the other server, once; answered LISTED there
+ *   LIST    moved to the other server if there is one (bounce: every other time); answered LISTED
+ *   MODIFY  the same, and then as UPLOAD
  *   HEARTBEAT HEARTBEAT_ACK
  *   others  ERROR UNSUPPORTED */
 #ifndef CAIRN_TESTS_NET_FIXTURE_H
@@ -35,7 +36,9 @@ struct demo {
     struct net_request *parked[DEMO_PARKED_MAX];
     uint32_t parked_count;
     struct demo_sink sinks[DEMO_SINKS];
-    struct net_server *other; /* where LIST goes */
+    struct net_server *other; /* where LIST and MODIFY (an upload) go */
+    bool bounce;              /* LIST goes there only if its connection was not moved for it */
+    uint64_t list_turn;
     uint64_t request_count, moved_in_count, gone_count;
     err_t body_err;     /* of the last upload that ended early */
     uint32_t streaming; /* FIND replies in progress */
@@ -51,6 +54,8 @@ struct demo_options {
 void demo_open(struct demo *demo, const struct demo_options *options);
 /** Cut what is there, wait for the end, check that nothing is held. */
 void demo_close(struct demo *demo);
+/** Take it out of fixture_turn(), because a thread turns it. */
+void demo_hide(struct demo *demo);
 void demo_answer_parked(struct demo *demo, uint32_t index);
 void demo_pull_slow(struct demo *demo);
 
