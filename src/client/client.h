@@ -93,7 +93,8 @@ struct client_op {
     void (*done)(struct client_op *op);
     void *context;
     /* what to do: set before client_start, untouched until done. Texts are borrowed */
-    uint8_t type; /* MSG_UPLOAD, FIND, MODIFY, DELETE, STAT, LIST, STATUS */
+    uint8_t
+        type; /* MSG_UPLOAD, FIND, MODIFY, DELETE, STAT, LIST, STATUS, or QUERY: its end is `route` */
     union client_request request;
     struct client_source *source; /* UPLOAD; MODIFY but for TRUNCATE */
     uint8_t *buffer;              /* FRAME_DATA_MAX bytes, unless the source lends its own */

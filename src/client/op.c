@@ -95,7 +95,7 @@ static int run_route(struct machine *machine)
     if (err_is(op->give_up))
         return fail(op, op->give_up);
     op->candidate_next = op->trackers_asked = op->same_again = 0;
-    if (verb_of(op->type)->purpose == 0) {
+    if (op->type != MSG_QUERY && verb_of(op->type)->purpose == 0) {
         if (op->server.family != 0) {
             op->route.count = 1;
             op->route.candidates[0] = (struct candidate){.address = op->server};
@@ -107,7 +107,7 @@ static int run_route(struct machine *machine)
     if (!route_recall(&op->client->routes, &op->route, io_now(op->client->io), &known))
         return ASK;
     op->route = known;
-    return CALL;
+    return op->type == MSG_QUERY ? UNWIND : CALL;
 }
 
 static int run_ask(struct machine *machine)
@@ -226,7 +226,7 @@ static int judge_answer(struct client_op *op)
     op->candidate_next = 0;
     if (op->route.count > 0)
         route_remember(&op->client->routes, &op->route, now_ns);
-    return CALL;
+    return op->type == MSG_QUERY ? UNWIND : CALL;
 }
 
 static int judge_success(struct client_op *op)
@@ -261,7 +261,6 @@ static int judge_attempt(struct client_op *op)
 {
     enum verdict verdict = verdict_of(op->call_err);
     bool is_lost = is_lost_answer(op);
-    op->may_have_happened |= is_lost;
     if (verdict == VERDICT_FINAL)
         return fail(op, op->call_err);
     if (verdict == VERDICT_NEXT)
@@ -290,8 +289,9 @@ static int run_judge(struct machine *machine)
     if (!err_is(op->call_err))
         return judge_success(op);
     note_failure(op, op->call_err, op->call.error_text);
+    op->may_have_happened |= !op->is_asking && is_lost_answer(op);
     if (io_now(op->client->io) >= op->deadline_ns)
-        return op->may_have_happened |= is_lost_answer(op), fail(op, op->call_err);
+        return fail(op, op->call_err);
     if (op->is_asking) {
         op->trackers_asked++;
         return verdict_of(op->call_err) == VERDICT_FINAL ? fail(op, op->call_err) : ASK;

@@ -11,6 +11,7 @@ static const struct client_verb verbs[] = {
     {MSG_STAT, MSG_STATED, QUERY_FIND, .has_sink = false},
     {MSG_LIST, MSG_LISTED, 0, .has_sink = true},
     {MSG_STATUS, MSG_STATUS_REPLY, 0, .has_sink = true},
+    {MSG_QUERY, MSG_ANSWER, 0, .has_sink = false}, /* its end is op->route */
 };
 
 const struct client_verb *verb_of(uint8_t type)
@@ -60,10 +61,21 @@ static err_t prepare_by_id(struct client_op *op)
     return ERR_OK;
 }
 
+static err_t prepare_query(struct client_op *op)
+{
+    const struct msg_query *query = &op->request.query;
+    struct span name = query->purpose == QUERY_UPLOAD ? query->pool : query->group;
+    op->route.purpose = query->purpose;
+    op->route.origin = query->origin;
+    return span_to_text(name, op->route.name, sizeof op->route.name) ? ERR_OK : ERR(USAGE, 0);
+}
+
 err_t verb_prepare(struct client_op *op)
 {
     const struct client_verb *verb = verb_of(op->type);
     op->route = (struct route){.purpose = verb->purpose};
+    if (op->type == MSG_QUERY)
+        return prepare_query(op);
     if (op->type == MSG_UPLOAD)
         return prepare_upload(op);
     if (verb->purpose != 0)
