@@ -50,17 +50,28 @@ static bool text_of(const json_t *object, const char *key, char *ret, size_t siz
     return value && span_to_text(span_of_text(value), ret, size);
 }
 
+static uint64_t number_of(const json_t *object, const char *key)
+{
+    json_int_t value = json_integer_value(json_object_get(object, key));
+    return value > 0 ? (uint64_t)value : 0;
+}
+
 static bool storage_take(const json_t *object, struct cluster_storage *ret)
 {
-    char address[IO_ADDRESS_TEXT_MAX], state[32];
-    *ret = (struct cluster_storage){
-        .machine = (uint32_t)json_integer_value(json_object_get(object, "machine"))};
+    char address[IO_ADDRESS_TEXT_MAX];
+    *ret = (struct cluster_storage){.machine = (uint32_t)number_of(object, "machine"),
+        .age_ms = number_of(object, "age_ms"),
+        .free_bytes = number_of(object, "free"),
+        .total_bytes = number_of(object, "total"),
+        .mounts_online = number_of(object, "mounts_online"),
+        .mounts_total = number_of(object, "mounts_total")};
     if (!text_of(object, "address", address, sizeof address)
         || err_is(io_address_parse(address, &ret->address))
-        || !text_of(object, "group", ret->group, sizeof ret->group))
+        || !text_of(object, "group", ret->group, sizeof ret->group)
+        || !text_of(object, "pool", ret->pool, sizeof ret->pool)
+        || !text_of(object, "state", ret->state, sizeof ret->state))
         return false;
-    ret->is_running =
-        text_of(object, "state", state, sizeof state) && strcmp(state, "running") == 0;
+    ret->is_running = strcmp(ret->state, "running") == 0;
     return true;
 }
 
@@ -76,7 +87,7 @@ static void mark_first_of_groups(struct cluster_view *view)
     }
 }
 
-static bool view_parse(struct cluster_view *view, const char *text)
+bool cluster_view_parse(struct cluster_view *view, const char *text)
 {
     json_t *root = json_loads(text, 0, NULL), *storage;
     json_t *storages = json_object_get(root, "storages");
@@ -104,7 +115,7 @@ bool cluster_view_load(struct cluster_view *view, struct session *session)
         session_fail(session, "tracker", err, op.sentence);
         return false;
     }
-    bool is_good = view_parse(view, text);
+    bool is_good = cluster_view_parse(view, text);
     mem_give(&session->mem, text);
     if (!is_good)
         session_fail(session, "tracker", ERR(PROTOCOL, 0), "its status names no storages");
