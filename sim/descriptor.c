@@ -22,6 +22,8 @@ void sim_description_unref(struct sim_description *description)
         inode->lock = NULL;
     if (inode)
         sim_tree_close(&description->mount->disk->tree, inode);
+    if (description->socket)
+        sim_net_close(description);
     sim_free(description);
 }
 

@@ -47,8 +47,6 @@ void sim_mount_replace(struct sim_node *node, const char *path);
 void sim_mount_swap(
     struct sim_node *node, const char *path, struct sim_node *to_node, const char *to_path);
 
-/* ---------------------------------------------------------------- damage */
-
 /** Latent sector errors: reads of these sectors end with -EIO until they are written whole. */
 void sim_file_make_bad(struct sim_node *node, const char *path, uint64_t offset, uint64_t size);
 /** Bit rot: one bit of the byte at `offset`, on disk and, unless dirty, in the cache. */
@@ -56,8 +54,6 @@ void sim_file_flip_bit(struct sim_node *node, const char *path, uint64_t offset,
 /** Overwrite behind everybody's back. */
 void sim_file_corrupt(
     struct sim_node *node, const char *path, uint64_t offset, const void *data, uint64_t size);
-
-/* ---------------------------------------------------------------- questions */
 
 /** True if a power loss now would certainly leave the file under this name with exactly these
  * bytes in the range. False if there is no such file. */

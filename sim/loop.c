@@ -3,8 +3,6 @@
 
 enum { SOON_NS = 5000, TIMER_SLACK_NS = 60000, POST_NS = 8000 };
 
-/* ---------------------------------------------------------------- tasks */
-
 static struct sim_task *task_of(const struct io_op *op)
 {
     return (struct sim_task *)(uintptr_t)op->backend[0]; /* NULL once it is completed */
@@ -43,8 +41,15 @@ static void task_free(struct sim_task *task)
         sim_blocks_give(&task->node->world->tasks, task);
 }
 
+static bool kind_is_net(enum io_kind kind)
+{
+    return kind >= IO_LISTEN && kind <= IO_SHUTDOWN;
+}
+
 void sim_task_abandon(struct sim_task *task)
 {
+    if (kind_is_net(task->op->kind))
+        sim_net_forget(task);
     task_end(task);
     task_free(task);
 }
@@ -77,21 +82,28 @@ void sim_task_finish(struct sim_task *task, int64_t result)
 
 static int64_t task_effect(struct sim_task *task)
 {
-    if (task->forced && sim_kind_is_disk(task->op->kind))
-        sim_disk_refuse(task);
-    if (task->forced)
+    enum io_kind kind = task->op->kind;
+    bool is_disk = sim_kind_is_disk(kind), is_net = kind_is_net(kind);
+    if (task->forced) {
+        if (is_disk)
+            sim_disk_refuse(task);
+        if (is_net)
+            sim_net_forget(task);
         return task->forced;
-    return sim_kind_is_disk(task->op->kind) ? sim_disk_execute(task) : 0;
+    }
+    return is_disk ? sim_disk_execute(task) : is_net ? sim_net_execute(task) : 0;
 }
 
 static void task_run(struct sim_world *world, struct sim_event *event)
 {
     (void)world;
     struct sim_task *task = CONTAINER_OF(event, struct sim_task, event);
-    sim_task_finish(task, task_effect(task));
+    int64_t result = task_effect(task);
+    if (result != SIM_PENDING)
+        sim_task_finish(task, result);
 }
 
-static void task_schedule(struct sim_task *task, uint64_t at_ns)
+void sim_task_schedule(struct sim_task *task, uint64_t at_ns)
 {
     struct sim_world *world = task->node->world;
     sim_event_cancel(world, &task->event);
@@ -110,10 +122,8 @@ static void schedule_disk(struct sim_task *task)
     } else {
         sim_disk_begin(task);
     }
-    task_schedule(task, due_ns);
+    sim_task_schedule(task, due_ns);
 }
-
-/* ---------------------------------------------------------------- the backend */
 
 static void loop_submit(struct io *io, struct io_op *op)
 {
@@ -127,27 +137,40 @@ static void loop_submit(struct io *io, struct io_op *op)
     uint64_t now_ns = sim_node_now(node);
     if (op->kind == IO_TIMER && !task->forced) {
         uint64_t due_ns = op->deadline_ns > now_ns ? op->deadline_ns : now_ns;
-        task_schedule(task, due_ns + 1 + prng_below(&node->prng, TIMER_SLACK_NS));
-    } else if (task->forced || op->kind == IO_NOP) {
-        task_schedule(task, now_ns + sim_latency(&node->prng, SOON_NS));
+        sim_task_schedule(task, due_ns + 1 + prng_below(&node->prng, TIMER_SLACK_NS));
+    } else if (task->forced || !sim_kind_is_disk(op->kind)) {
+        sim_task_schedule(task, now_ns + sim_latency(&node->prng, SOON_NS));
     } else {
         schedule_disk(task);
     }
 }
 
+/* Whether a cancel comes too late to stop it. */
+static bool is_under_way(struct sim_task *task)
+{
+    enum io_kind kind = task->op->kind;
+    if (kind == IO_TIMER || kind == IO_CONNECT || sim_net_is_waiting(task))
+        return false;
+    return prng_chance(&task->node->prng, 500000);
+}
+
 static void loop_cancel(struct io *io, struct io_op *op)
 {
     struct sim_task *task = task_of(op);
-    if (loop_of(io)->is_dead || !task || task->forced || op->kind == IO_NOP)
+    if (loop_of(io)->is_dead || !task || op->kind == IO_NOP)
         return;
-    struct sim_node *node = task->node;
-    bool is_disk = sim_kind_is_disk(op->kind);
-    if (is_disk && prng_chance(&node->prng, 500000))
-        return; /* it was under way already */
-    if (is_disk)
+    if (task->forced && !sim_net_is_waiting(task) && !task->end)
+        return; /* its end is decided */
+    task->is_cancelled = true;
+    if (is_under_way(task))
+        return;
+    if (sim_kind_is_disk(op->kind))
         sim_disk_cancel(task);
+    if (kind_is_net(op->kind))
+        sim_net_forget(task);
     task->forced = -ECANCELED;
-    task_schedule(task, sim_node_now(node) + sim_latency(&node->prng, SOON_NS));
+    struct sim_node *node = task->node;
+    sim_task_schedule(task, sim_node_now(node) + sim_latency(&node->prng, SOON_NS));
 }
 
 static void loop_call(struct io *io, struct io_op *op)
@@ -157,6 +180,8 @@ static void loop_call(struct io *io, struct io_op *op)
     op->result = op->kind == IO_NOP ? 0 : -EIO;
     if (loop->is_dead)
         return;
+    bool can_wait = kind_is_net(op->kind) && op->kind != IO_LISTEN;
+    CHECK(!can_wait); /* a call must end without other loops running */
     struct sim_task task;
     task_init(&task, node, NULL, op);
     uint64_t until_ns = sim_node_now(node);
@@ -218,7 +243,7 @@ static void loop_turn(struct io *io, bool may_wait)
     loop->is_turning = true;
     if (may_wait)
         wait_for_arrival(loop);
-    io->now_ns = io->run.now_ns = io->ledger.now_ns = sim_node_now(loop->node);
+    io_tick(io);
     deliver_completed(loop);
     deliver_messages(loop);
     loop->is_turning = false;
@@ -297,20 +322,19 @@ static const struct io_backend backend = {
     .free = sim_loop_free,
 };
 
-/* ---------------------------------------------------------------- life */
-
 struct io *sim_loop_new(struct sim_world *world, struct sim_node *node, uint16_t loop_index)
 {
     CHECK(node->world == world);
     struct sim_loop *loop = SIM_NEW(struct sim_loop);
     io_init(&loop->io, &backend);
     loop->io.loop_index = loop_index;
-    loop->io.now_ns = loop->io.run.now_ns = loop->io.ledger.now_ns = sim_node_now(node);
     loop->node = node;
+    io_tick(&loop->io);
     loop->turn.run = run_turn;
     loop->messages_end = &loop->messages;
     list_init(&loop->completed);
     node->boots += node->is_up ? 0 : 1;
+    node->farewell = SIM_FAREWELL_CLOSE;
     node->is_up = true;
     prng_init(&loop->prng, world->seed * 31 + node->index * UINT64_C(1000003)
                                + node->boots * UINT64_C(257) + loop_index);

@@ -3,8 +3,6 @@
 
 #include "sim/parts.h"
 
-/* ---------------------------------------------------------------- draws */
-
 void sim_disk_options_draw(struct sim_disk_options *options, struct prng *prng)
 {
     static const uint32_t shorts[] = {0, 0, 5000, 200000};
@@ -43,8 +41,6 @@ void sim_disk_faults_draw(struct sim_disk_faults *faults, struct prng *prng)
         .latency_factor = prng_chance(prng, 100000) ? 100 : 1,
     };
 }
-
-/* ---------------------------------------------------------------- life */
 
 static struct sim_disk *disk_new(struct sim_node *node, const struct sim_disk_options *options)
 {
@@ -136,8 +132,6 @@ void sim_mount_swap(
     a->disk = b->disk;
     b->disk = disk;
 }
-
-/* ---------------------------------------------------------------- damage and questions */
 
 static struct sim_inode *file_find(
     struct sim_node *node, const char *path, struct sim_mount **ret_mount)

@@ -25,7 +25,6 @@ struct sim_node *sim_node_new(
 
 void sim_node_free(struct sim_node *node)
 {
-    sim_node_kill(node);
     for (struct list *at; (at = list_pop_front(&node->mounts));)
         sim_mount_free(CONTAINER_OF(at, struct sim_mount, link));
     sim_free(node->descriptions);
@@ -49,8 +48,6 @@ bool sim_node_is_down(const struct sim_node *node)
 {
     return !node->is_up;
 }
-
-/* ---------------------------------------------------------------- clocks */
 
 uint64_t sim_node_now(const struct sim_node *node)
 {
@@ -79,8 +76,6 @@ void sim_node_pause(struct sim_node *node, uint64_t ns)
     if (until_ns > node->busy_until_ns)
         node->busy_until_ns = until_ns;
 }
-
-/* ---------------------------------------------------------------- refusals */
 
 struct sim_refusal *sim_node_refusal(struct sim_node *node)
 {
@@ -141,8 +136,6 @@ uint64_t sim_node_disk_op_count(const struct sim_node *node)
     return node->disk_op_count;
 }
 
-/* ---------------------------------------------------------------- crashes */
-
 void sim_world_crash_at(
     struct sim_world *world, struct sim_node *node, uint64_t nth, enum sim_crash how)
 {
@@ -151,8 +144,17 @@ void sim_world_crash_at(
     node->crash_how = how;
 }
 
+static enum sim_farewell farewell_draw(struct sim_node *node, enum sim_crash how)
+{
+    uint64_t draw = prng_below(&node->prng, 10);
+    if (how == SIM_CRASH_POWER)
+        return draw < 8 ? SIM_FAREWELL_SILENCE : SIM_FAREWELL_RESET;
+    return draw < 2 ? SIM_FAREWELL_SILENCE : draw < 5 ? SIM_FAREWELL_RESET : SIM_FAREWELL_CLOSE;
+}
+
 static void process_end(struct sim_node *node, enum sim_crash how)
 {
+    node->farewell = farewell_draw(node, how);
     LIST_EACH_SAFE (at, &node->tasks) {
         struct sim_task *task = CONTAINER_OF(at, struct sim_task, link);
         if (sim_kind_is_disk(task->op->kind) && !task->forced)

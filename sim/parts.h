@@ -10,6 +10,7 @@
 
 #include "base/heap.h"
 #include "sim/disk.h"
+#include "sim/net.h"
 #include "sim/tree.h"
 
 /* Events at the same time run in the order in which they were set. */
@@ -18,11 +19,26 @@ struct sim_event {
     void (*run)(struct sim_world *world, struct sim_event *event);
 };
 
+/** A direction between two nodes that is not as it should be. */
+struct sim_link {
+    struct list link;
+    struct sim_node *from, *to;
+    bool is_cut;
+    uint64_t clogged_until_ns;
+};
+
+struct sim_net {
+    struct sim_net_options options;
+    struct prng prng;
+    struct list links, listeners, connections;
+};
+
 struct sim_world {
     uint64_t seed, now_ns, hash, op_count;
     struct heap events;
     struct prng prng; /* the harness's */
     struct prng turns;
+    struct sim_net net;
     struct list nodes;
     struct list dead_loops;
     struct sim_blocks pages, tasks;
@@ -30,7 +46,6 @@ struct sim_world {
     FILE *trace;
     uint32_t turn_delay_ns; /* longest wait of a completed op for its loop; drawn */
     unsigned node_count;
-    bool is_ending;
 };
 
 struct sim_mount {
@@ -46,6 +61,9 @@ struct sim_disk {
     struct sim_tree tree;
     struct prng prng;
 };
+
+/** What peers see of a process that dies: its kernel closes, resets, or nothing comes any more. */
+enum sim_farewell { SIM_FAREWELL_CLOSE, SIM_FAREWELL_RESET, SIM_FAREWELL_SILENCE };
 
 struct sim_node {
     struct list link;
@@ -66,6 +84,8 @@ struct sim_node {
     struct sim_refusal refusal;
     uint64_t disk_op_count, crash_countdown;
     enum sim_crash crash_how;
+    enum sim_farewell farewell; /* CLOSE while it is up */
+    uint16_t port_last, ephemeral_last;
 };
 
 struct sim_loop {
@@ -104,14 +124,18 @@ struct sim_task {
     uint64_t change_sequence;            /* IO_SYNC: name changes before it was submitted */
     bool has_snapshot;
     struct list waiting; /* network: in the socket's queue */
+    uint64_t began_ns;   /* IO_CONNECT: when it first knocked; 0: not yet */
+    struct sim_end *end; /* IO_CONNECT: made at the other side already */
+    bool is_cancelled;   /* it ends where it would wait */
 };
+
+/* Instead of a result: the operation waits. */
+#define SIM_PENDING INT64_MIN
 
 static inline struct sim_loop *loop_of(struct io *io)
 {
     return CONTAINER_OF(io, struct sim_loop, io);
 }
-
-/* ---------------------------------------------------------------- world.c */
 
 void sim_event_at(struct sim_world *world, struct sim_event *event, uint64_t at_ns);
 void sim_event_cancel(struct sim_world *world, struct sim_event *event);
@@ -119,8 +143,6 @@ void sim_event_cancel(struct sim_world *world, struct sim_event *event);
 void sim_world_mix(struct sim_world *world, uint64_t value);
 /** min + something around mean, sometimes ten times that. */
 uint64_t sim_latency(struct prng *prng, uint64_t mean_ns);
-
-/* ---------------------------------------------------------------- node.c */
 
 void sim_node_free(struct sim_node *node);
 /** The process's clocks: it sees no time before it runs again. */
@@ -130,24 +152,20 @@ uint64_t sim_node_wall(const struct sim_node *node);
 int sim_node_refuse(struct sim_node *node, enum io_kind kind);
 void sim_node_crash(struct sim_node *node, enum sim_crash how);
 
-/* ---------------------------------------------------------------- trace.c */
-
 void sim_trace_task(const struct sim_task *task, int64_t result);
 /** Absolute path of an inode. Returns `text`. */
 const char *sim_mount_inode_path(
     const struct sim_mount *mount, const struct sim_inode *inode, char text[2 * SIM_PATH_MAX]);
 
-/* ---------------------------------------------------------------- loop.c */
-
 /** The effect has happened: the op goes home with `result`; the task is gone. */
 void sim_task_finish(struct sim_task *task, int64_t result);
 /** The op will never go home; the task is gone. */
 void sim_task_abandon(struct sim_task *task);
+/** (Re)set the time of the task's effect. */
+void sim_task_schedule(struct sim_task *task, uint64_t at_ns);
 void sim_loop_wake(struct sim_loop *loop);
 /** The loops of a node that went down: nothing reaches them any more. */
 void sim_loop_kill(struct sim_loop *loop);
-
-/* ---------------------------------------------------------------- descriptor.c */
 
 struct sim_description *sim_description_new(struct sim_node *node, enum sim_description_kind kind);
 void sim_description_unref(struct sim_description *description);
@@ -156,8 +174,6 @@ int sim_fd_open(struct sim_node *node, struct sim_description *description);
 struct sim_description *sim_fd_get(struct sim_node *node, int fd);
 void sim_fd_close(struct sim_node *node, int fd);
 void sim_fd_close_all(struct sim_node *node);
-
-/* ---------------------------------------------------------------- mount.c, disk.c, crash.c */
 
 struct sim_mount *sim_mount_find(struct sim_node *node, const char *path, const char **ret_rest);
 void sim_mount_free(struct sim_mount *mount);
@@ -179,7 +195,26 @@ void sim_disk_refuse(struct sim_task *task);
 void sim_disk_cancel(struct sim_task *task);
 /** The machine dies while it is in flight. */
 void sim_disk_interrupt(struct sim_task *task, enum sim_crash how);
+/** Those of them that speak of names: disk_name.c. */
+int64_t sim_execute_open(struct sim_task *task);
+int64_t sim_execute_mkdir(struct sim_task *task);
+int64_t sim_execute_unlink(struct sim_task *task);
+int64_t sim_execute_rename(struct sim_task *task);
+int64_t sim_execute_stat(struct sim_task *task);
+int64_t sim_execute_list(struct sim_task *task);
 /** Tell the observer. */
 void sim_disk_observe(struct sim_task *task, int64_t result);
+
+/* net.c */
+
+void sim_net_init(struct sim_net *net, uint64_t seed);
+void sim_net_clear(struct sim_net *net);
+/** The effect: a result, or SIM_PENDING; then it is scheduled again or waits in a queue. */
+int64_t sim_net_execute(struct sim_task *task);
+/** The task ends without its effect: out of its queue. */
+void sim_net_forget(struct sim_task *task);
+bool sim_net_is_waiting(const struct sim_task *task);
+/** The last reference to a socket is gone. */
+void sim_net_close(struct sim_description *description);
 
 #endif

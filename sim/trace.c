@@ -45,6 +45,9 @@ static void print_object(const struct sim_task *task)
     if (description && description->inode)
         (void)fprintf(
             out, " %s", sim_mount_inode_path(description->mount, description->inode, text));
+    char address[IO_ADDRESS_TEXT_MAX];
+    if (task->op->address)
+        (void)fprintf(out, " %s", io_address_format(task->op->address, address));
     if (task->op->path)
         (void)fprintf(out, "%s%s", description ? "/" : " ", task->op->path);
     if (task->op->path_to)
@@ -85,7 +88,9 @@ static void print_task(const struct sim_task *task, int64_t result)
 static uint64_t data_sample(const struct io_op *op, int64_t result)
 {
     uint64_t sample = 0;
-    if (result > 0 && op->iov_count > 0 && (op->kind == IO_READ || op->kind == IO_WRITE)) {
+    bool has_data =
+        op->kind == IO_READ || op->kind == IO_WRITE || op->kind == IO_RECV || op->kind == IO_SEND;
+    if (result > 0 && op->iov_count > 0 && has_data) {
         size_t size = op->iov[0].iov_len < 8 ? op->iov[0].iov_len : 8;
         memcpy(&sample, op->iov[0].iov_base, (size_t)result < size ? (size_t)result : size);
     }

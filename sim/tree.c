@@ -6,8 +6,6 @@
 
 enum { CHANGES_MAX = 4096 };
 
-/* ---------------------------------------------------------------- inodes */
-
 static struct sim_inode *inode_new(struct sim_tree *tree, bool is_directory)
 {
     struct sim_inode *inode = SIM_NEW(struct sim_inode);
@@ -42,8 +40,6 @@ static void inode_settle(struct sim_tree *tree, struct sim_inode *inode)
     if (inode != tree->root && !inode_is_wanted(inode))
         inode_free(inode);
 }
-
-/* ---------------------------------------------------------------- entries */
 
 static unsigned name_bucket(const char *name)
 {
@@ -128,8 +124,6 @@ static void entry_set_durable(
     inode_settle(tree, old);
 }
 
-/* ---------------------------------------------------------------- changes */
-
 static void change_end(struct sim_tree *tree, struct sim_change *change, bool is_kept);
 
 static void change_begin(
@@ -212,8 +206,6 @@ void sim_tree_sync_names(struct sim_tree *tree, struct sim_inode *inode, uint64_
             change_end(tree, change, true);
     }
 }
-
-/* ---------------------------------------------------------------- operations */
 
 void sim_tree_init(struct sim_tree *tree, struct sim_blocks *buffers, bool is_journaled)
 {
@@ -315,8 +307,6 @@ void sim_tree_close(struct sim_tree *tree, struct sim_inode *inode)
     inode_settle(tree, inode);
 }
 
-/* ---------------------------------------------------------------- questions */
-
 bool sim_inode_is_named_durably(const struct sim_tree *tree, const struct sim_inode *inode)
 {
     for (; inode != tree->root; inode = inode->entry->directory)
@@ -340,8 +330,6 @@ const char *sim_inode_path(
     }
     return text[at] == '/' ? text + at + 1 : text + at;
 }
-
-/* ---------------------------------------------------------------- crash */
 
 /* Which pending changes the disk has: a journal keeps a beginning of them; without one each is on
  * its own, but what happened to one inode keeps its order. */

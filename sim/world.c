@@ -2,8 +2,6 @@
 
 #include "sim/parts.h"
 
-/* ---------------------------------------------------------------- events */
-
 void sim_event_at(struct sim_world *world, struct sim_event *event, uint64_t at_ns)
 {
     heap_insert(&world->events, &event->node, at_ns > world->now_ns ? at_ns : world->now_ns);
@@ -27,8 +25,6 @@ uint64_t sim_latency(struct prng *prng, uint64_t mean_ns)
     return 1 + (prng_chance(prng, 10000) ? 10 * ns : ns);
 }
 
-/* ---------------------------------------------------------------- life */
-
 struct sim_world *sim_world_new(uint64_t seed)
 {
     struct sim_world *world = SIM_NEW(struct sim_world);
@@ -38,6 +34,7 @@ struct sim_world *sim_world_new(uint64_t seed)
     list_init(&world->dead_loops);
     prng_init(&world->prng, seed);
     prng_init(&world->turns, ~seed);
+    sim_net_init(&world->net, seed ^ UINT64_C(0x6e6574));
     world->pages.size = SIM_PAGE_SIZE;
     world->tasks.size = sizeof(struct sim_task);
     static const uint32_t delays[] = {0, 0, 1000, 20000};
@@ -47,8 +44,10 @@ struct sim_world *sim_world_new(uint64_t seed)
 
 void sim_world_free(struct sim_world *world)
 {
-    world->is_ending = true;
     world->trace = NULL;
+    LIST_EACH (at, &world->nodes)
+        sim_node_kill(CONTAINER_OF(at, struct sim_node, link));
+    sim_net_clear(&world->net);
     for (struct list *at; (at = list_pop_front(&world->nodes));)
         sim_node_free(CONTAINER_OF(at, struct sim_node, link));
     for (struct list *at; (at = list_pop_front(&world->dead_loops));)
@@ -57,8 +56,6 @@ void sim_world_free(struct sim_world *world)
     sim_blocks_clear(&world->tasks);
     sim_free(world);
 }
-
-/* ---------------------------------------------------------------- steps */
 
 /* A machine started from outside waits in a run queue for which no event is coming. */
 static bool turn_a_ready_loop(struct sim_world *world)

@@ -46,8 +46,6 @@ void sim_world_trace_to(struct sim_world *world, FILE *file);
 void sim_world_note(struct sim_world *world, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-/* ---------------------------------------------------------------- nodes */
-
 /** `name` is copied; `host` is its address as "10.0.0.1" would be parsed (port ignored), or NULL:
  * 10.0.0.<number of nodes so far>. */
 struct sim_node *sim_node_new(

@@ -341,8 +341,7 @@ void config_unknown_flag(struct config *config, const char *flag)
     char dashed[64] = "";
     struct text text;
     text_init(&text, dashed, sizeof dashed);
-    for (const char *c = near ? near : ""; *c; c++)
-        text_add_char(&text, *c == '_' ? '-' : *c);
+    config_flag_name_print(near ? near : "", &text);
     config_problem(config, "unknown flag %s%s%s%s", flag,
         near ? "; did you mean --" : "; --help lists the flags", dashed, near ? "?" : "");
 }

@@ -118,8 +118,7 @@ void config_print_flags(const struct config *config, struct text *text)
         const struct config_key *key = config->slots[i].key;
         size_t start = text->size;
         text_add(text, "  --");
-        for (const char *c = key->name; *c; c++)
-            text_add_char(text, *c == '_' ? '-' : *c);
+        config_flag_name_print(key->name, text);
         do
             text_add_char(text, ' ');
         while (text->size - start < 28 && !text->is_cut);

@@ -271,6 +271,12 @@ void config_field_print(const struct config_key *key, const void *field, struct 
     }
 }
 
+void config_flag_name_print(const char *name, struct text *text)
+{
+    for (const char *at = name; *at; at++)
+        text_add_char(text, (char)(*at == '_' ? '-' : *at));
+}
+
 static const char *kind_text(const struct config_key *key)
 {
     static const char *const names[CONFIG_KIND_COUNT] = {"yes or no", "number", "size", "duration",

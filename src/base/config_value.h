@@ -28,6 +28,9 @@ void config_number_print(enum config_kind kind, uint64_t number, struct text *te
 /** The value of a field that is no list, in the syntax of the file. */
 void config_field_print(const struct config_key *key, const void *field, struct text *text);
 
+/** http_listen as the flag is written: http-listen. */
+void config_flag_name_print(const char *name, struct text *text);
+
 /** "size, 4KiB to 1GiB", "one of a, b": what is allowed, for people. */
 void config_bounds_print(const struct config_key *key, struct text *text);
 

@@ -445,6 +445,7 @@ static int commit_written(struct machine *machine)
     buffer->is_committed = true;
     binlog_publish(log, buffer);
     buffer_tell(buffer, ERR_OK);
+    log->options.on_moved(log->options.context);
     binlog_refill(log);
     binlog_wake_waiters(log);
     return COMMIT_SEAL;
@@ -542,6 +543,20 @@ err_t binlog_append(struct binlog *log, struct log_append *append, const struct 
     return ERR_OK;
 }
 
+bool binlog_commit_wait(struct binlog *log, struct log_append *append, struct machine *machine)
+{
+    CHECK(append->buffer != NULL && !list_is_linked(&append->link));
+    if (append->buffer->is_committed)
+        return true;
+    if (err_is(log->failure)) {
+        append->err = (err_t){log->failure.site, ERR_CODE_OUTCOME_UNKNOWN, log->failure.os};
+        return true;
+    }
+    append->machine = machine;
+    list_push_back(&append->buffer->appends, &append->link);
+    return false;
+}
+
 err_t binlog_append_detached(struct binlog *log, const struct record *record)
 {
     if (err_is(log->failure) || log->is_closing)
@@ -562,6 +577,7 @@ void binlog_release(struct binlog *log, struct log_append *append)
     binlog_refill(log);
     if (!had_room && log->filling)
         binlog_wake_waiters(log);
+    log->options.on_moved(log->options.context);
 }
 
 uint64_t binlog_applied_lsn(const struct binlog *log)
@@ -735,13 +751,13 @@ static err_t binlog_make_segments(struct binlog *log, uint64_t number)
     return binlog_sync_directory(log);
 }
 
-/* The segments at hand are those of the old log; the caller has just taken a checkpoint, so all are
- * free to be recycled. The new one begins behind the highest number ever used. */
+/* The segments at hand are those of the old log. The new one begins behind the highest number ever
+ * used. */
 static err_t binlog_begin_segment(struct binlog *log, const struct binlog_position *position)
 {
     uint64_t highest = position->previous_number;
     for (uint32_t i = 0; i < position->segment_count; i++) {
-        log->segments[log->segment_count++] = (struct log_segment){position->segments[i].number, 0};
+        log->segments[log->segment_count++] = position->segments[i];
         if (position->segments[i].number > highest)
             highest = position->segments[i].number;
     }
@@ -780,7 +796,7 @@ err_t binlog_open(
         .is_direct = true,
         .lsn_next = position->lsn_next,
         .lsn_durable = position->lsn_next - 1,
-        .lsn_checkpoint = position->lsn_next - 1};
+        .lsn_checkpoint = position->lsn_checkpoint};
     owner_open(&log->owner, "binlog", DIRECTION_OWN, io_now(options->io));
     list_init(&log->waiters);
     err_t err = binlog_set_up(log, position);

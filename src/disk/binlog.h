@@ -64,6 +64,8 @@ struct binlog_options {
     struct log_segment_header identity; /* uuids, machine, mount, stream, incarnation */
     /* called for each record of a batch when it is durable, in log order */
     void (*on_commit)(void *context, const struct record *record);
+    /* called when a batch is durable or a record was released: the applied LSN may have moved */
+    void (*on_moved)(void *context);
     /* called once when a write fails: fence the mount point */
     void (*on_failure)(void *context, err_t err);
     /* called when segments run short: take a checkpoint */
@@ -107,7 +109,8 @@ struct binlog_position {
     uint64_t lsn_next;        /* 1 for a new stream */
     uint64_t previous_number; /* last segment of the log so far, 0: none */
     uint64_t previous_end;    /* bytes of it that count */
-    const struct log_segment *segments; /* files that exist, any order */
+    uint64_t lsn_checkpoint;  /* segments whose last LSN is not above it may be recycled */
+    struct log_segment segments[LOG_SEGMENTS_MAX]; /* files that exist, any order */
     uint32_t segment_count;
 };
 
@@ -131,8 +134,13 @@ MUST err_t binlog_append(
     struct binlog *log, struct log_append *append, const struct record *record, struct machine *machine);
 
 /** The record has been applied (or never will be): its buffer may be reused. Call once per append,
- * after its commit has ended (or at once if it has no machine: then call binlog_append_detached). */
+ * after its commit has ended. Nothing to do if nothing was appended. */
 void binlog_release(struct binlog *log, struct log_append *append);
+
+/** For an append without a machine: true if its commit has ended (append->err tells), false: `machine`
+ * arrives when it has. */
+MUST bool binlog_commit_wait(
+    struct binlog *log, struct log_append *append, struct machine *machine);
 
 /** Append a record that nobody applies or waits for. Errors: OFFLINE. CHECKs room. */
 MUST err_t binlog_append_detached(struct binlog *log, const struct record *record);

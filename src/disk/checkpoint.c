@@ -31,8 +31,8 @@ enum {
 
 /* ---- the file: 0 magic | 4 CRC of bytes 8.. | 8 format u32 | 12 machine u32 | 16 mount, stream, clean, 0
  * 20 next chunk u32 | 24 generation | 32 LSN | 40 incarnation | 48 lease | 56 live count
- * 64 live bytes | 72 active chunk u32 | 76 chunk size u32 | 80 chunk count u32 | 84 zero
- * 88 storage uuid | 104 mount uuid | zeros up to 160 | entries: number, end, live, free (u32 each) ---- */
+ * 64 zero | 72 active chunk u32 | 76 chunk size u32 | 80 chunk count u32 | 84 sealing chunk u32
+ * 88 storage uuid | 104 mount uuid | 120 next chunk u32 | zeros up to 160 | entries: number, end, live, free (u32 each) ---- */
 
 void checkpoint_seal(uint8_t *bytes, size_t size, const struct checkpoint_header *header)
 {
@@ -49,10 +49,11 @@ void checkpoint_seal(uint8_t *bytes, size_t size, const struct checkpoint_header
     put_u64(bytes + 40, header->incarnation);
     put_u64(bytes + 48, header->lease);
     put_u64(bytes + 56, header->live_count);
-    put_u64(bytes + 64, header->live_bytes);
     put_u32(bytes + 72, header->active_chunk);
     put_u32(bytes + 76, header->chunk_size);
     put_u32(bytes + 80, header->chunk_count);
+    put_u32(bytes + 84, header->sealing_chunk);
+    put_u32(bytes + 120, header->next_chunk_ready);
     memcpy(bytes + 88, header->storage_uuid, 16);
     memcpy(bytes + 104, header->mount_uuid, 16);
     put_u32(bytes + 4, crc32_update(0, bytes + 8, size - 8));
@@ -77,10 +78,11 @@ err_t checkpoint_open(struct span bytes, struct checkpoint_header *ret)
         .incarnation = get_u64(p + 40),
         .lease = get_u64(p + 48),
         .live_count = get_u64(p + 56),
-        .live_bytes = get_u64(p + 64),
         .active_chunk = get_u32(p + 72),
         .chunk_size = get_u32(p + 76),
-        .chunk_count = get_u32(p + 80)};
+        .chunk_count = get_u32(p + 80),
+        .sealing_chunk = get_u32(p + 84),
+        .next_chunk_ready = get_u32(p + 120)};
     memcpy(ret->storage_uuid, p + 88, 16);
     memcpy(ret->mount_uuid, p + 104, 16);
     uint64_t size = CHECKPOINT_HEADER_SIZE + (uint64_t)ret->chunk_count * CHUNK_ENTRY_IMAGE_SIZE;
@@ -111,6 +113,8 @@ void checkpoint_snapshot(struct checkpoint *checkpoint, uint64_t lsn, bool is_cl
         .is_clean = is_clean,
         .next_chunk = stream->chunks.next_number,
         .active_chunk = stream->active.ref.file ? stream->active.number : 0,
+        .sealing_chunk = stream->sealing.ref.file ? stream->sealing.number : 0,
+        .next_chunk_ready = stream->next.ref.file ? stream->next.number : 0,
         .chunk_size = stream->options.chunk_size,
         .chunk_count = stream->chunks.count};
     memcpy(header.storage_uuid, stream->options.storage_uuid, 16);
@@ -226,7 +230,6 @@ static int checkpoint_take_snapshot(struct machine *machine)
         return machine_fail(machine, stream->failure);
     checkpoint->is_final = checkpoint->is_last;
     checkpoint_snapshot(checkpoint, stream->log.lsn_durable, checkpoint->is_final);
-    checkpoint->has_map = false;
     if (binlog_applied_lsn(&stream->log) >= checkpoint->lsn)
         return CHECKPOINT_APPLIED;
     checkpoint->waits_for_log = true;
@@ -238,27 +241,39 @@ static int checkpoint_applied(struct machine *machine)
     struct checkpoint *checkpoint = checkpoint_of(machine);
     if (checkpoint->stream->state == STREAM_FAILED)
         return machine_fail(machine, checkpoint->stream->failure);
-    checkpoint->written = 0;
+    checkpoint->map_index = 0;
     checkpoint->at_number = 0;
     return CHECKPOINT_MAP;
 }
 
-/* The active chunk's map: recovery loads it and applies the records behind this checkpoint to it. It
- * may be newer than the snapshot: the last record about a slot decides. */
+/* The maps of the chunks that take new slots: recovery loads them and applies the records behind this
+ * checkpoint. They may be newer than the snapshot: the last record about a slot decides. */
+static struct active_chunk *map_to_write(struct checkpoint *checkpoint)
+{
+    struct stream *stream = checkpoint->stream;
+    struct active_chunk *all[] = {&stream->active, &stream->sealing, &stream->next};
+    while (checkpoint->map_index < ARRAY_LEN(all)) {
+        struct active_chunk *chunk = all[checkpoint->map_index++];
+        if (chunk->ref.file)
+            return chunk;
+    }
+    return NULL;
+}
+
 static int checkpoint_map(struct machine *machine)
 {
     struct checkpoint *checkpoint = checkpoint_of(machine);
     struct stream *stream = checkpoint->stream;
-    struct active_chunk *active = &stream->active;
     size_t size = slotmap_image_size(stream->options.chunk_size);
-    if (!active->ref.file || (checkpoint->has_map && checkpoint->written == size))
-        return CHECKPOINT_CHUNK;
-    if (!checkpoint->has_map) {
-        unsigned copy = slotmap_store(&active->map, checkpoint->map_image);
+    if (!checkpoint->ref.file) {
+        struct active_chunk *chunk = map_to_write(checkpoint);
+        if (!chunk)
+            return CHECKPOINT_CHUNK;
+        unsigned copy = slotmap_store(&chunk->map, checkpoint->map_image);
         checkpoint->map_at = stream->options.chunk_size + copy * (uint64_t)size;
-        checkpoint->has_map = true;
-        chunk_ref_copy(&checkpoint->ref, &active->ref);
-        stream_mark_dirty(stream, active->number);
+        checkpoint->written = 0;
+        chunk_ref_copy(&checkpoint->ref, &chunk->ref);
+        stream_mark_dirty(stream, chunk->number);
     }
     checkpoint->iov = (struct iovec){
         checkpoint->map_image + checkpoint->written, size - checkpoint->written};
@@ -277,10 +292,9 @@ static int checkpoint_mapped(struct machine *machine)
         return machine_fail(machine,
             checkpoint->op.result < 0 ? ERR_RESULT(checkpoint->op.result) : ERR(IO, EIO));
     checkpoint->written += (size_t)checkpoint->op.result;
-    if (checkpoint->written < slotmap_image_size(checkpoint->stream->options.chunk_size))
-        return CHECKPOINT_MAP;
-    chunk_release(checkpoint->stream->options.files, &checkpoint->ref);
-    return CHECKPOINT_CHUNK;
+    if (checkpoint->written == slotmap_image_size(checkpoint->stream->options.chunk_size))
+        chunk_release(checkpoint->stream->options.files, &checkpoint->ref);
+    return CHECKPOINT_MAP;
 }
 
 /* Every chunk written since its last sync: a walk by number, since the table may change meanwhile. */
@@ -327,8 +341,8 @@ static int checkpoint_singles(struct machine *machine)
 {
     struct checkpoint *checkpoint = checkpoint_of(machine);
     struct stream *stream = checkpoint->stream;
-    if (err_is(stream->singles.err))
-        return machine_fail(machine, stream->singles.err);
+    if (err_is(stream->singles.chain.err))
+        return machine_fail(machine, stream->singles.chain.err);
     checkpoint_path(checkpoint->path, stream->options.stream, checkpoint->generation + 1);
     checkpoint->written = 0;
     return checkpoint_submit(checkpoint, CHECKPOINT_OPEN,
@@ -484,8 +498,7 @@ static const struct stage checkpoint_stages[CHECKPOINT_STAGES] = {
     [CHECKPOINT_SNAPSHOT] = {"snapshot", checkpoint_take_snapshot, BIT(CHECKPOINT_APPLIED), 0},
     [CHECKPOINT_APPLIED] = {"applied", checkpoint_applied, BIT(CHECKPOINT_MAP), 30000},
     [CHECKPOINT_MAP] = {"map", checkpoint_map, BIT(CHECKPOINT_MAPPED) | BIT(CHECKPOINT_CHUNK), 0},
-    [CHECKPOINT_MAPPED] = {"mapped", checkpoint_mapped, BIT(CHECKPOINT_MAP) | BIT(CHECKPOINT_CHUNK),
-        5000},
+    [CHECKPOINT_MAPPED] = {"mapped", checkpoint_mapped, BIT(CHECKPOINT_MAP), 5000},
     [CHECKPOINT_CHUNK] = {"chunk", checkpoint_chunk,
         BIT(CHECKPOINT_CHUNK_SYNC) | BIT(CHECKPOINT_SINGLES), 0},
     [CHECKPOINT_CHUNK_SYNC] = {"chunk-sync", checkpoint_chunk_sync, BIT(CHECKPOINT_CHUNK_SYNCED),

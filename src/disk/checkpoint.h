@@ -24,12 +24,13 @@ struct checkpoint_header {
     uint64_t lsn;         /* everything up to here is in it */
     uint64_t incarnation;
     uint64_t lease;       /* ids up to here may have been issued */
-    uint64_t live_count, live_bytes;
+    uint64_t live_count;
     uint32_t machine;
     uint8_t mount, stream;
     bool is_clean;        /* taken at a clean shutdown: nothing follows in the log */
     uint32_t next_chunk;  /* number never used */
     uint32_t active_chunk; /* number of the chunk that takes new slots, 0: none */
+    uint32_t sealing_chunk, next_chunk_ready; /* the one before and the one after it, or 0 */
     uint32_t chunk_size;
     uint32_t chunk_count; /* entries that follow */
     uint8_t storage_uuid[16], mount_uuid[16];
@@ -68,7 +69,7 @@ struct checkpoint {
     uint64_t map_at;         /* where the map's image goes in the chunk file */
     bool is_idle, is_wanted, waits_for_log;
     bool is_last, is_final;  /* a last one is asked for; the one under way is it */
-    bool has_map;            /* the active chunk's map was written for this one */
+    uint32_t map_index;      /* which of the chunks that take new slots comes next */
     char path[CHECKPOINT_NAME_MAX], chunk_path[CHUNK_NAME_MAX];
     uint64_t count, last_ns; /* for status */
 };

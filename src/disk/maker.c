@@ -284,6 +284,7 @@ static int maker_read_map(struct machine *machine)
         struct slotmap_identity identity = map_identity(maker);
         slotmap_init(&making->map, making->map_memory, &identity);
         making->reserve_end = CHUNK_HEADER_SIZE;
+        stream_scan_space(&stream->next_space, making);
         if (!chunk_table_add(&stream->chunks, making->number))
             return machine_fail(machine, ERR(NO_SPACE, 0));
         return MAKER_ACTIVATE;
@@ -364,10 +365,10 @@ static int maker_scan(struct machine *machine)
         op.offset = slot.offset;
         return maker_submit(maker, MAKER_SCANNED, op);
     }
-    making->reserve_end = making->map.tail * SLOT_UNIT;
+    making->reserve_end = making->map.tail * SLOT_UNIT; /* the checkpoint to come covers it */
     if (making->reserve_end < CHUNK_HEADER_SIZE)
         making->reserve_end = CHUNK_HEADER_SIZE;
-    space_chunk_scan(&stream->next_space, 0, &making->map);
+    stream_scan_space(&stream->next_space, making);
     int wait = machine_wait_in(machine, MAKER_ACTIVATE, 1);
     checkpoint_wait(stream->checkpoint, &maker->checkpoint, machine);
     return wait;

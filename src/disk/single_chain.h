@@ -9,9 +9,11 @@
 #ifndef CAIRN_DISK_SINGLE_CHAIN_H
 #define CAIRN_DISK_SINGLE_CHAIN_H
 
+#include "base/bytes.h"
 #include "io/io.h"
 
 struct single_chain;
+struct single_pour;
 typedef void single_chain_next(struct single_chain *chain);
 
 struct single_chain {
@@ -21,15 +23,21 @@ struct single_chain {
     single_chain_next *next;
     void *context;  /* of done */
     err_t err;      /* how it ended */
-    int tolerated;  /* -errno that goes to `next` like a success; 0: none. For one operation */
+    bool tolerates; /* `next` runs after the coming operation however it ends: see result */
     int64_t result; /* of the last operation; bytes moved, for transfers */
     struct io_op op;
     struct iovec iov;
-    uint8_t *data; /* transfer: what is left */
+    union { /* transfer: what is left */
+        uint8_t *data;
+        const uint8_t *constant;
+    };
     size_t left;
+    int64_t moved;
     uint64_t offset;
     struct io_stat stat;
-    struct io_handle *directory;
+    struct io_handle *opened;      /* chain_sync_path */
+    single_chain_next *after_sync; /* chain_sync_path */
+    struct single_pour *pour;      /* single_pour.h */
     bool is_active;
 };
 
@@ -46,7 +54,7 @@ void chain_open(struct single_chain *chain, int root, const char *path, uint32_t
 void chain_read(struct single_chain *chain, int fd, void *data, size_t size, uint64_t offset,
     single_chain_next *next);
 /** Writes all of it. */
-void chain_write(struct single_chain *chain, int fd, const void *data, size_t size, uint64_t offset,
+void chain_write(struct single_chain *chain, int fd, struct span bytes, uint64_t offset,
     single_chain_next *next);
 void chain_sync(struct single_chain *chain, int fd, single_chain_next *next);
 void chain_resize(struct single_chain *chain, int fd, uint64_t size, single_chain_next *next);
@@ -55,9 +63,9 @@ void chain_stat(struct single_chain *chain, int fd, single_chain_next *next);
 void chain_rename(struct single_chain *chain, int root, const char *path, const char *path_to,
     single_chain_next *next);
 void chain_unlink(struct single_chain *chain, int root, const char *path, single_chain_next *next);
-/** Opens `path` into `directory`, syncs it and closes it. After a failure it may still be open. */
+/** Opens `path` into `handle`, syncs it and closes it. After a failure it may still be open. */
 void chain_sync_path(struct single_chain *chain, int root, const char *path, uint32_t flags,
-    struct io_handle *directory, single_chain_next *next);
+    struct io_handle *handle, single_chain_next *next);
 
 /** Where single files are. Stays put as long as something that was opened with it is open. */
 struct single_mount {

@@ -19,8 +19,8 @@
 #include "disk/single_chain.h"
 #include "disk/single_dirty.h"
 #include "disk/single_entry.h"
-#include "disk/single_fill.h"
 #include "disk/single_name.h"
+#include "disk/single_pour.h"
 
 enum {
     SINGLE_WRITE_MAX = 1024 * 1024,
@@ -28,7 +28,7 @@ enum {
     /* header as it was, checksum page, new header, block */
     SINGLE_CHANGE_BUFFER = 3 * BLOCKS_PAGE_SIZE + BLOCK_SIZE,
 };
-_Static_assert(SINGLE_ENTRIES_MAX <= RECORD_ENTRIES_MAX, "they fit a record");
+_Static_assert(SINGLE_ENTRIES_MAX <= (int)RECORD_ENTRIES_MAX, "they fit a record");
 
 /** What the new header says beside size and checksum. */
 struct single_update {
@@ -50,14 +50,18 @@ struct single_change {
     uint8_t kind; /* enum record_kind */
     uint64_t old_size, physical_size;
     uint8_t *buffer;
-    uint32_t group; /* whose checksum page is in the buffer */
+    uint32_t group;      /* whose checksum page is in the buffer */
+    uint64_t page_block; /* that the page is being read for */
+    single_chain_next *after_page, *after_trim;
     uint32_t meta_size;
-    struct single_fill fill;
-    struct span content; /* write: all of it; append: what is left of this piece */
-    uint64_t offset;
-    uint64_t at, end; /* progress: n-th edit, or block to be combined */
-    uint32_t crc;
+    struct single_pour pour; /* append, grow */
+    struct span content;     /* write */
+    uint64_t offset;         /* of the change; truncate: the new size */
+    uint64_t at, end;        /* progress: n-th edit, or block to be combined; grow: the new size */
+    uint32_t crc;     /* write: of the whole content so far; shrink: of the blocks combined */
     uint32_t cut_crc; /* shrink: of what is kept of the block that is cut */
+    bool is_kept;     /* shrink: the blocks that stay are combined, else those that go */
+    bool is_open;     /* the header was good, and nothing is applied */
     bool has_grown;   /* bytes were written behind the committed end */
     uint8_t entries[8 * SINGLE_ENTRIES_MAX];
     uint32_t entries_size;
@@ -67,8 +71,9 @@ struct single_change {
 };
 
 /** Open and read the header, with the checksums of the first 63.5 MiB. `buffer`
- * (SINGLE_CHANGE_BUFFER bytes) is lent until close or the arrival of abandon. A change must be all
- * zero before its first open. Errors: NOT_FOUND, CORRUPT (header), NO_RESOURCE, IO. */
+ * (SINGLE_CHANGE_BUFFER bytes, aligned to 8) is lent until close or the arrival of abandon. A change
+ * must be all zero before its first open. Before prepare the caller may alter change->header.flags
+ * and .other: they go into the new header. Errors: NOT_FOUND, CORRUPT (header), NO_RESOURCE, IO. */
 void single_change_open(struct single_change *change, const struct single_mount *mount,
     struct machine *machine, const struct identity *identity, uint8_t *buffer);
 
@@ -102,9 +107,10 @@ void single_change_apply(
     struct single_change *change, const struct record *stored, struct single_dirty *dirty);
 
 /** Nothing was committed: bytes behind the committed end are given back (also those that a crash left
- * there: open and abandon trims a file), the file is closed. Arrives; never fails: what stays behind
+ * there: open and abandon trims a file), the file is closed. Arrives at `machine` (that of open, also
+ * if open was never called); never fails: what stays behind
  * is not visible. Not after a commit whose outcome is unknown: then single_change_close. */
-void single_change_abandon(struct single_change *change);
+void single_change_abandon(struct single_change *change, struct machine *machine);
 /** Nothing to do is fine. */
 void single_change_close(struct single_change *change);
 

@@ -28,7 +28,8 @@ struct single_dirty {
     const struct single_mount *mount;
     struct single_chain chain;
     struct io_handle handle;
-    uint32_t at;
+    uint32_t at;     /* directories below were seen to */
+    bool has_second; /* the set that is added to is to be synced as well */
     char path[SINGLE_PATH_MAX];
 };
 

@@ -9,12 +9,14 @@
 
 #include "disk/blocks.h"
 
+#define FILL_GROUP_SIZE ((uint64_t)BLOCKS_PER_GROUP * BLOCK_SIZE) /* of content */
+
 struct single_fill {
     uint8_t *page;     /* BLOCKS_PAGE_SIZE, lent: checksum page of the group that is being filled */
     uint64_t begin;    /* content offset where it began */
     uint64_t position; /* content offset behind what was taken so far */
-    uint32_t crc;      /* of the content [0, position) */
-    uint32_t fresh_crc; /* of [begin, position) */
+    uint32_t begin_crc; /* of the content [0, begin) */
+    uint32_t crc;       /* of the content [0, position) */
     uint32_t block_crc; /* of the block that is being filled, from its start */
     uint32_t group;
     uint32_t clean;       /* entries of the group below this index need not be written */
@@ -30,6 +32,11 @@ void fill_begin(
 struct span fill_take(struct single_fill *fill, struct span *content, uint64_t *ret_offset);
 /** Take up to `size` zeros, at most to the end of the group; returns how many. */
 uint64_t fill_take_zeros(struct single_fill *fill, uint64_t size);
+
+/** The checksum of what was taken. */
+uint32_t fill_fresh_crc(const struct single_fill *fill);
+/** The checksum of `size` zeros. */
+uint32_t fill_zeros_crc(uint64_t size);
 
 /** Is the group full? Then its entries are to be written before more is taken. */
 bool fill_is_group_full(const struct single_fill *fill);

@@ -12,7 +12,9 @@ enum {
     SINGLE_META_MAX = SLOT_HEADER_SIZE + SLOT_ATTRIBUTES_MAX,
     SINGLE_SEED = 0, /* of the header's CRC: content can't stand where a header is */
 };
-_Static_assert(SINGLE_META_MAX <= BLOCKS_PAGE_SIZE, "a header with its attributes fits its page");
+#define SINGLE_NO_GROUP UINT32_MAX /* no checksum page is in the buffer */
+_Static_assert(
+    SINGLE_META_MAX <= (int)BLOCKS_PAGE_SIZE, "a header with its attributes fits its page");
 
 /** "singles/1f/00000a-0123456789ab1f" */
 void single_path(char path[SINGLE_PATH_MAX], const struct identity *identity);

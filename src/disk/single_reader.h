@@ -10,10 +10,7 @@
 #include "disk/single_chain.h"
 #include "disk/single_name.h"
 
-enum {
-    SINGLE_READER_BUFFER = 2 * BLOCKS_PAGE_SIZE, /* header page, one checksum page */
-    SINGLE_NO_GROUP = 0xffffffff,
-};
+enum { SINGLE_READER_BUFFER = 2 * BLOCKS_PAGE_SIZE }; /* header page, one checksum page */
 
 struct single_reader {
     struct single_chain chain;
@@ -32,7 +29,7 @@ struct single_reader {
 };
 
 /** Open and read the header; with it come the checksums of the first 63.5 MiB. `buffer`
- * (SINGLE_READER_BUFFER bytes) is lent until close. Arrives; reader->chain.err:
+ * (SINGLE_READER_BUFFER bytes, aligned to 8) is lent until close. Arrives; reader->chain.err:
  * NOT_FOUND, CORRUPT (header), NO_RESOURCE, IO. A reader must be all zero before its first open. */
 void single_reader_open(struct single_reader *reader, const struct single_mount *mount,
     struct machine *machine, const struct identity *identity, uint8_t *buffer);

@@ -10,8 +10,8 @@
 #define CAIRN_DISK_SINGLE_WRITER_H
 
 #include "disk/single_chain.h"
-#include "disk/single_fill.h"
 #include "disk/single_name.h"
+#include "disk/single_pour.h"
 
 struct single_writer {
     struct single_chain chain;
@@ -19,8 +19,9 @@ struct single_writer {
     struct io_handle handle, directory;
     struct identity identity;
     struct version version;
-    struct single_fill fill;
-    struct span left; /* of the content that is being written */
+    struct single_pour pour;
+    struct slot_header header; /* after finish began */
+    struct span attributes;
     uint32_t meta_size;
     bool exists; /* there is a file in new/ that is nobody else's */
     char path[SINGLE_PATH_MAX], directory_path[SINGLE_DIRECTORY_MAX];
@@ -37,32 +38,32 @@ void single_writer_open(struct single_writer *writer, const struct single_mount 
  * Errors: NO_SPACE, IO, TOO_LARGE (above BLOCKS_CONTENT_MAX). */
 void single_writer_write(struct single_writer *writer, struct span content);
 
-/** Write header and attributes (at most SLOT_ATTRIBUTES_MAX), sync file and directory, close the
- * file. Of `header` the writer sets identity, version, birth, size, slot_size, content_crc and
- * attributes_size. Durable: content and name in new/, at the arrival. Errors: NO_SPACE, IO. */
+/** Write header and attributes (at most SLOT_ATTRIBUTES_MAX bytes, lent until the arrival), sync file
+ * and directory, close the file. Of `header` the writer sets identity, version, birth, size, slot_size,
+ * content_crc and attributes_size. Durable: content and name in new/, at the arrival. Errors: NO_SPACE, IO. */
 void single_writer_finish(
     struct single_writer *writer, const struct slot_header *header, struct span attributes);
 
 static inline uint64_t single_writer_size(const struct single_writer *writer)
 {
-    return writer->fill.position;
+    return writer->pour.fill.position;
 }
 static inline uint32_t single_writer_crc(const struct single_writer *writer)
 {
-    return writer->fill.crc;
+    return writer->pour.fill.crc;
 }
 /** After finish: the header as it stands on disk, in the page. */
 static inline struct span single_writer_meta(const struct single_writer *writer)
 {
-    return span_of(writer->fill.page, writer->meta_size);
+    return span_of(writer->pour.fill.page, writer->meta_size);
 }
 /** After finish: RENAMES, sizes, CRC and meta of a RECORD_UPLOAD or RECORD_REPLACE. The meta goes
  * to the target if the record says AT_TARGET. content_size is cut at UINT32_MAX; total_size counts. */
 void single_writer_record(const struct single_writer *writer, struct record *record);
 
-/** Close and unlink whatever there is; arrives. Nothing to do is fine: arrives too. */
-void single_writer_abandon(
-    struct single_writer *writer, const struct single_mount *mount, struct machine *machine);
+/** Close and unlink whatever there is; arrives at `machine` (that of open). Also if open was never
+ * called. */
+void single_writer_abandon(struct single_writer *writer, struct machine *machine);
 /** Close and leave the file where it is: after the rename, or when the commit's outcome is unknown. */
 void single_writer_close(struct single_writer *writer);
 

@@ -2,6 +2,7 @@
 
 #include "disk/checkpoint.h"
 #include "disk/maker.h"
+#include "disk/recover.h"
 
 void stream_fail(struct stream *stream, err_t err)
 {
@@ -9,7 +10,7 @@ void stream_fail(struct stream *stream, err_t err)
         return;
     stream->state = STREAM_FAILED;
     stream->failure = err;
-    stream->options.on_fence(stream->options.context, err);
+    stream->options.on_fence(stream, err);
     stream_serve_waiters(stream);
 }
 
@@ -110,6 +111,14 @@ void stream_take_effect(struct stream *stream, const struct record *record)
 }
 
 /* ---- reservations ---- */
+
+void stream_scan_space(struct space *space, const struct active_chunk *chunk)
+{
+    while (space->chunk_count > 0)
+        space_chunk_forget(space, space->chunks[0].number);
+    bool has_room = space_chunk_scan(space, chunk->number, &chunk->map);
+    CHECK(has_room);
+}
 
 static bool take_inside(struct stream *stream, uint32_t size, struct place *ret)
 {
@@ -217,7 +226,7 @@ static void reservation_end(struct stream *stream, const struct reservation *r, 
         active->reserve_end = r->place.offset;
     else if (!is_committed && active == &stream->active)
         space_insert(
-            &stream->space, &(struct space_slot){0, r->place.offset, r->place.slot_size});
+            &stream->space, &(struct space_slot){active->number, r->place.offset, r->place.slot_size});
     if (active == &stream->sealing)
         maker_kick(stream);
 }
@@ -249,4 +258,151 @@ void stream_mark_dirty(struct stream *stream, uint32_t chunk)
     struct chunk_entry *entry = chunk_table_find(&stream->chunks, chunk);
     if (entry)
         entry->is_dirty = true;
+}
+
+/* ---- open and close ---- */
+
+static void on_log_commit(void *context, const struct record *record)
+{
+    stream_take_effect(context, record);
+}
+
+static void on_log_moved(void *context)
+{
+    struct stream *stream = context;
+    checkpoint_log_moved(stream->checkpoint);
+}
+
+static void on_log_failure(void *context, err_t err)
+{
+    stream_fail(context, err);
+    on_log_moved(context);
+}
+
+static void on_log_pressure(void *context)
+{
+    struct stream *stream = context;
+    checkpoint_request(stream->checkpoint);
+}
+
+static err_t stream_take_memory(struct stream *stream)
+{
+    const struct stream_options *options = &stream->options;
+    struct mem *mem = options->mem;
+    void *block;
+    TRY(chunk_table_init(&stream->chunks, mem, &stream->owner, options->chunk_count_max));
+    TRY(space_init(&stream->space, mem, &stream->owner, options->free_slot_count, 1));
+    TRY(space_init(&stream->next_space, mem, &stream->owner, options->free_slot_count, 1));
+    struct active_chunk *all[] = {
+        &stream->active, &stream->sealing, &stream->next, &stream->making};
+    for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+        TRY(mem_take(mem, &stream->owner, slotmap_memory_size(options->chunk_size), 0, &block));
+        all[i]->map_memory = block;
+    }
+    TRY(mem_take(mem, &stream->owner, sizeof(struct maker), 0, &block));
+    stream->maker = block;
+    TRY(mem_take(mem, &stream->owner, sizeof(struct checkpoint), 0, &block));
+    stream->checkpoint = block;
+    TRY(maker_init(stream->maker, stream));
+    return checkpoint_init(stream->checkpoint, stream);
+}
+
+static void stream_give_back(struct stream *stream)
+{
+    struct mem *mem = stream->options.mem;
+    struct active_chunk *all[] = {
+        &stream->active, &stream->sealing, &stream->next, &stream->making};
+    for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+        chunk_release(stream->options.files, &all[i]->ref);
+        mem_give(mem, all[i]->map_memory);
+    }
+    if (stream->checkpoint)
+        checkpoint_fini(stream->checkpoint);
+    if (stream->maker)
+        maker_fini(stream->maker);
+    mem_give(mem, stream->checkpoint);
+    mem_give(mem, stream->maker);
+    space_fini(&stream->space);
+    space_fini(&stream->next_space);
+    chunk_table_fini(&stream->chunks);
+    owner_close(&stream->owner);
+}
+
+static err_t stream_open_log(struct stream *stream, const struct binlog_position *position)
+{
+    const struct stream_options *options = &stream->options;
+    struct binlog_options log = {.io = options->io,
+        .mem = options->mem,
+        .root = options->root,
+        .segment_size = options->log_segment_size,
+        .buffer_size = options->log_buffer_size,
+        .segment_count_max = options->log_segment_count_max,
+        .identity = {.incarnation = options->incarnation,
+            .machine = options->machine,
+            .mount = options->mount,
+            .stream = options->stream},
+        .on_commit = on_log_commit,
+        .on_moved = on_log_moved,
+        .on_failure = on_log_failure,
+        .on_pressure = on_log_pressure,
+        .context = stream};
+    memcpy(log.identity.storage_uuid, options->storage_uuid, 16);
+    memcpy(log.identity.mount_uuid, options->mount_uuid, 16);
+    return binlog_open(&stream->log, &log, position);
+}
+
+static err_t stream_set_up(struct stream *stream)
+{
+    struct binlog_position position;
+    uint64_t generation = 0;
+    TRY(stream_take_memory(stream));
+    TRY(stream_recover(stream, &position, &generation));
+    TRY(stream_open_log(stream, &position));
+    stream->state = STREAM_OPEN;
+    checkpoint_start(stream->checkpoint, generation);
+    maker_start(stream->maker);
+    if (stream->active.ref.file) { /* entered, and nothing in it is given out before a checkpoint */
+        bool has_room = space_chunk_enter(
+            &stream->space, stream->active.number, &(struct slotmap_summary){0});
+        CHECK(has_room);
+    }
+    checkpoint_request(stream->checkpoint);
+    lease_renew(stream);
+    while (stream->is_lease_out && stream->state == STREAM_OPEN)
+        io_turn(stream->options.io, true);
+    return stream->state == STREAM_OPEN ? ERR_OK : stream->failure;
+}
+
+err_t stream_open(struct stream *stream, const struct stream_options *options)
+{
+    *stream = (struct stream){.options = *options};
+    owner_open(&stream->owner, "stream", DIRECTION_OWN, io_now(options->io));
+    list_init(&stream->space_waiters);
+    lock_table_init(&stream->locks);
+    stream->single_mount = (struct single_mount){options->io, options->root, options->stream};
+    single_dirty_init(&stream->singles, &stream->single_mount);
+    err_t err = stream_set_up(stream);
+    if (err_is(err) && stream->state == STREAM_CLOSED)
+        stream_give_back(stream);
+    else if (err_is(err))
+        stream_close(stream);
+    return err;
+}
+
+void stream_close(struct stream *stream)
+{
+    struct io *io = stream->options.io;
+    CHECK(list_is_empty(&stream->space_waiters));
+    while (!binlog_is_idle(&stream->log))
+        io_turn(io, true);
+    stream->is_closing = true;
+    maker_kick(stream);
+    while (list_is_linked(&stream->maker->machine.link))
+        io_turn(io, true);
+    checkpoint_finish(stream->checkpoint);
+    while (checkpoint_is_running(stream->checkpoint))
+        io_turn(io, true);
+    binlog_close(&stream->log);
+    stream->state = STREAM_CLOSED;
+    stream_give_back(stream);
 }

@@ -27,6 +27,8 @@
 #include "disk/slotmap.h"
 #include "disk/space.h"
 
+struct stream;
+
 struct stream_options {
     struct io *io;
     struct mem *mem;
@@ -43,8 +45,9 @@ struct stream_options {
     uint32_t chunk_count_max;      /* chunk files that fit the disk */
     uint64_t reserve_bytes;        /* of the file system, not for uploads */
     uint64_t checkpoint_bytes;     /* of log, after which a checkpoint is taken */
-    void (*on_fence)(void *context, err_t err); /* a write failed: the mount point is to be fenced */
-    void *context;
+    /* a write failed: the mount point is to be fenced */
+    void (*on_fence)(struct stream *stream, err_t err);
+    void *context; /* the caller's */
 };
 
 /** A chunk that takes new slots at its end. */
@@ -79,6 +82,7 @@ struct stream {
     struct active_chunk active, sealing, next; /* next: made or reopened ahead of need */
     struct active_chunk making;    /* not yet ready */
     struct space space, next_space; /* free slots inside `active` and `next` */
+    struct single_mount single_mount;
     struct single_dirty singles;
     struct lock_table locks;
     struct list space_waiters;     /* struct reservation */
@@ -90,6 +94,8 @@ struct stream {
     struct maker *maker;           /* see maker.h */
     struct checkpoint *checkpoint; /* see checkpoint.h */
     bool is_closing;
+    uint64_t lost_chunks, rotten_batches, replayed; /* found at start */
+    bool was_torn;
 };
 
 /** Open: recover from checkpoint and log (recover.c), take a checkpoint, begin a new log segment.
@@ -136,6 +142,9 @@ void stream_serve_waiters(struct stream *stream);
 /** The chunk made ahead becomes the active one if the active one cannot take `size` bytes (and the
  * one before is sealed). False: it cannot be now. */
 bool stream_change_chunk(struct stream *stream, uint32_t size);
+
+/** Enter the free slots of `chunk` into `space`, in place of what was there. */
+void stream_scan_space(struct space *space, const struct active_chunk *chunk);
 
 /** Is `number` active, sealing or next? NULL: no. */
 struct active_chunk *stream_active_of(struct stream *stream, uint32_t number);

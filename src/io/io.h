@@ -129,7 +129,8 @@ struct io_op {
     uint64_t backend[11];
 };
 
-/** A message from one loop to another of the same process. Delivered in the order posted. */
+/** A message from one loop to another of the same process. Delivered in the order posted. `from` is
+ * the caller's own loop; a thread that has none gives `to` for both. */
 struct io_message {
     struct io_message *next;
     void (*deliver)(struct io *here, struct io_message *message);

@@ -1,6 +1,6 @@
 #include "io/loop.h"
 
-#include "io/uring.h"
+#include "io/uring_internal.h"
 
 static void loops_free(struct loop_group *group, unsigned count)
 {
@@ -28,6 +28,13 @@ static err_t loops_make(struct loop_group *group)
     return ERR_OK;
 }
 
+/* The wake-ups of its last messages go out; nothing is delivered any more. */
+static void body_run(struct loop *loop)
+{
+    loop->group->body(loop->io, loop->index, loop->group->context);
+    uring_give(uring_of(loop->io));
+}
+
 static void *loop_run(void *context)
 {
     struct loop *loop = context;
@@ -36,7 +43,7 @@ static void *loop_run(void *context)
     bool is_given_up = group->is_given_up;
     (void)pthread_mutex_unlock(&group->gate);
     if (!is_given_up)
-        group->body(loop->io, loop->index, group->context);
+        body_run(loop);
     return NULL;
 }
 
@@ -84,7 +91,7 @@ err_t loop_group_start(struct loop_group *group, const struct loop_group_options
 void loop_group_join(struct loop_group *group)
 {
     if (group->options.first_here)
-        group->body(group->loops[0].io, 0, group->context);
+        body_run(&group->loops[0]);
     threads_join(group, group->options.count);
     loops_free(group, group->options.count);
     (void)pthread_mutex_destroy(&group->gate);

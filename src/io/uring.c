@@ -231,6 +231,8 @@ err_t uring_io_new(const struct uring_options *options, struct io **ret)
     list_init(&uring->backlog);
     list_init(&uring->cancels);
     uring->has_ftruncate = !options->conservative && ring_knows(uring, OPERATION_FTRUNCATE);
+    uring->has_message_ring = !options->conservative && ring_knows(uring, IORING_OP_MSG_RING)
+                              && (uring->ring.features & IORING_FEAT_CQE_SKIP) != 0;
     own_enter(uring);
     *ret = &uring->io;
     return ERR_OK;

@@ -3,14 +3,19 @@
  *   uring_io_new -> [io_call ...] -> io_turn ... -> io->backend->free
  *
  * The ring belongs to the thread that turns it first; before that, any one thread may submit and
- * call. What each kind costs and why it takes its way: doc of uring_submit.c. */
+ * call. A handle is used by the loop that opened it. What each kind costs and why it takes its way:
+ * head of uring_submit.c.
+ *
+ * io_post(): the wake-up of a sleeping loop travels with the next turn of the sender. A thread
+ * without a loop of its own gives the receiver as the sender too; that wake-up goes at once. */
 #ifndef CAIRN_IO_URING_H
 #define CAIRN_IO_URING_H
 
 #include "io/io.h"
 
 struct uring_options {
-    unsigned entries; /* of the submission ring, rounded up to a power of two; 0: 512 */
+    unsigned entries; /* of the submission ring, rounded up to a power of two, at most 32768 (more
+                         is UNSUPPORTED); 0: 512 */
     uint16_t loop_index, loop_count;
     bool pin;          /* the first turn pins its thread to a CPU of this loop's own, if there are
                           at least loop_count; the place of a listener in its group then agrees */

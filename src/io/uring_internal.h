@@ -54,6 +54,8 @@ struct uring {
     bool is_enabled; /* the ring has its thread */
     bool is_wake_armed;
     bool has_ftruncate;
+    bool has_message_ring;
+    unsigned entries_refused; /* tests: so many times there is no free entry */
     int wake_fd;
     struct heap timers;
     struct list done, backlog, cancels;
@@ -77,8 +79,9 @@ static inline struct uring_op *uring_op_of(const struct io_op *op)
     return (struct uring_op *)(uintptr_t)op->backend;
 }
 
-/* user_data of completions that belong to no operation; operations are pointers */
-enum { URING_TAG_NONE = 1, URING_TAG_WAKE = 3 };
+/* user_data of completions that belong to no operation; operations are pointers. SENT comes with the
+ * pointer of the ring that was to be woken. */
+enum { URING_TAG_NONE = 1, URING_TAG_WAKE = 3, URING_TAG_SENT = 5, URING_TAG_MASK = 7 };
 
 /* uring.c */
 enum fd_nature uring_fd_nature(struct uring *uring, int fd);

@@ -32,6 +32,10 @@ void uring_finish_later(struct uring *uring, struct io_op *op, int64_t result)
 
 struct io_uring_sqe *uring_entry(struct uring *uring)
 {
+    if (uring->entries_refused > 0) {
+        uring->entries_refused--;
+        return NULL;
+    }
     struct io_uring_sqe *entry = io_uring_get_sqe(&uring->ring);
     if (entry == NULL) {
         uring_give(uring);

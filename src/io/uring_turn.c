@@ -97,18 +97,36 @@ static void wake_arm(struct uring *uring)
     uring->is_wake_armed = true;
 }
 
-void uring_post(struct io *from, struct io *to, struct io_message *message)
+static void wake_by_event(struct uring *target)
 {
     static const uint64_t one = 1;
-    struct uring *uring = uring_of(to);
-    (void)from;
-    if (!mailbox_push(&uring->mailbox, message))
-        return;
     ssize_t size;
     do
-        size = write(uring->wake_fd, &one, sizeof one);
+        size = write(target->wake_fd, &one, sizeof one);
     while (size < 0 && errno == EINTR);
     CHECK(size == sizeof one);
+}
+
+/* A completion in the ring of `target`, with the next call that `uring` makes anyway. A message to
+ * a loop that sleeps on another CPU costs 13.5 us of processor time this way, 18 by the event. */
+static bool wake_by_ring(struct uring *uring, struct uring *target)
+{
+    if (uring == target || !uring->is_enabled || !uring->has_message_ring)
+        return false;
+    struct io_uring_sqe *entry = uring_entry(uring);
+    if (entry == NULL)
+        return false;
+    io_uring_prep_msg_ring(entry, target->ring.ring_fd, 0, URING_TAG_NONE, 0);
+    io_uring_sqe_set_flags(entry, IOSQE_CQE_SKIP_SUCCESS);
+    io_uring_sqe_set_data64(entry, (uint64_t)(uintptr_t)target | URING_TAG_SENT);
+    return true;
+}
+
+void uring_post(struct io *from, struct io *to, struct io_message *message)
+{
+    struct uring *target = uring_of(to);
+    if (mailbox_push(&target->mailbox, message) && !wake_by_ring(uring_of(from), target))
+        wake_by_event(target);
 }
 
 /* Give, and wait for a completion, a message or the first deadline. */
@@ -165,6 +183,10 @@ static bool deliver_completion(struct uring *uring, const struct io_uring_cqe *c
         return false;
     if (completion->user_data == URING_TAG_WAKE) {
         uring->is_wake_armed = (completion->flags & IORING_CQE_F_MORE) != 0;
+        return false;
+    }
+    if ((completion->user_data & URING_TAG_MASK) == URING_TAG_SENT) { /* it was not */
+        wake_by_event((struct uring *)(uintptr_t)(completion->user_data - URING_TAG_SENT));
         return false;
     }
     struct io_op *op = (struct io_op *)(uintptr_t)completion->user_data;

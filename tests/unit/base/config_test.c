@@ -198,9 +198,10 @@ TEST(values_that_only_look_right_are_refused)
 {
     static const char *const lines[] = {"connections = 0", "connections = -1", "connections = 0x10",
         "connections = 10 # ten\nconnections = 11", "connections = 18446744073709551617",
-        "connections = 5.5", "connections =", "connections = 1 2", "buffer_size = 64K",
-        "buffer_size = 64 KiBs", "buffer_size = 1.5MiB", "buffer_size = 2GiB",
-        "buffer_size = 99999999999TiB", "buffer_size = 4095", "timeout = s", "timeout = 5 minutes",
+        "connections = 36893488147419103240", "connections = 5.5",
+        "connections =", "connections = 1 2", "buffer_size = 64K", "buffer_size = 64 KiBs",
+        "buffer_size = 1.5MiB", "buffer_size = 2GiB", "buffer_size = 99999999999TiB",
+        "buffer_size = 17179869185GiB", "buffer_size = 4095", "timeout = s", "timeout = 5 minutes",
         "timeout = 25h", "reserve = 101%", "reserve = %", "reserve = 5 %%", "reserve = 2TiB",
         "verbose = maybe", "verbose =", "group =", "group = 12345678901234567", "group = a\x01",
         "listen = :80", "listen =", "listen = a:65536", "listen = a:", "listen = [::1:80",
@@ -233,6 +234,8 @@ TEST(a_line_of_the_greatest_length_arrives_whole)
     set_up();
     EXPECT_OK(read_file_text(text));
     EXPECT_EQ(strlen(settings.mounts.items[0]), 189);
+    (void)snprintf(text, sizeof text, "mount = /%0189d\n", 7);
+    EXPECT(is_refused(text));
 }
 
 TEST(all_problems_are_collected_and_what_is_valid_is_set)

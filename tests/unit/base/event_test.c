@@ -96,6 +96,25 @@ TEST(a_line_that_is_too_long_loses_whole_fields_and_says_so)
     }
 }
 
+TEST(a_line_of_any_length_is_whole_or_says_that_it_was_cut)
+{
+    static char word[EVENT_LINE_MAX + 100];
+    int cut = 0, whole = 0;
+    for (size_t size = EVENT_LINE_MAX - 100; size < EVENT_LINE_MAX; size++) {
+        memset(word, 'x', size);
+        word[size] = '\0';
+        set_up();
+        log_.is_json = true;
+        EVENT(&log_, INFO, "big", NULL, EVENT_TEXT("b", word), EVENT_NUMBER("c", 3));
+        size_t end = strlen(last);
+        bool is_whole = strcmp(last + end - 7, ",\"c\":3}") == 0;
+        EXPECT(is_whole || strcmp(last + end - 9, ",\"cut\":1}") == 0);
+        whole += is_whole;
+        cut += !is_whole;
+    }
+    EXPECT(whole > 0 && cut > 0);
+}
+
 static void repeat(int count)
 {
     for (int i = 0; i < count; i++)

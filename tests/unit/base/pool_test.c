@@ -94,6 +94,23 @@ TEST(every_refusal_at_init_leaves_nothing_behind)
     ledger_check_empty(&ledger);
 }
 
+#if defined(__has_feature) && !defined(CAIRN_POOL_MALLOC) /* there malloc does this */
+#if __has_feature(address_sanitizer)
+#include <sanitizer/asan_interface.h>
+TEST(a_free_slot_and_the_gap_behind_a_slot_are_poisoned)
+{
+    set_up();
+    char *slot = pool_take(&pool, &request);
+    EXPECT(!__asan_address_is_poisoned(slot));
+    EXPECT(!__asan_address_is_poisoned(slot + 99));
+    EXPECT(__asan_address_is_poisoned(slot + 100));
+    pool_give(&pool, slot);
+    EXPECT(__asan_address_is_poisoned(slot));
+    tear_down();
+}
+#endif
+#endif
+
 struct guest {
     struct pool_waiter waiter;
     void *slot;
@@ -164,6 +181,10 @@ static void give_slot(void *slot)
 {
     pool_give(&pool, slot);
 }
+static void look_at_slot(void *slot)
+{
+    (void)pool_held(&pool, slot);
+}
 static void fini_pool(void *context)
 {
     pool_fini(context);
@@ -175,6 +196,7 @@ TEST(giving_twice_giving_a_stranger_and_ending_too_early_are_caught_at_the_spot)
     char *slot = pool_take(&pool, &request), *other = pool_take(&pool, &request);
     pool_give(&pool, other);
     EXPECT(test_fails_check(give_slot, other));
+    EXPECT(test_fails_check(look_at_slot, other));
     EXPECT(test_fails_check(give_slot, slot + 1));
     EXPECT(test_fails_check(give_slot, &pool));
     EXPECT(test_fails_check(fini_pool, &pool));

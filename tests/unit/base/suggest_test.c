@@ -26,6 +26,7 @@ static const char *nearest(const char *wrong)
 {
     struct suggestion suggestion;
     suggest_start(&suggestion, wrong);
+    suggest_offer(&suggestion, "up");
     suggest_offer(&suggestion, "get");
     suggest_offer(&suggestion, "put");
     suggest_offer(&suggestion, "status");
@@ -39,5 +40,6 @@ TEST(only_near_words_are_suggested)
     EXPECT_TEXT(nearest("sttus"), "status");
     EXPECT_TEXT(nearest("sta"), "stat");
     EXPECT_TEXT(nearest("zzz"), "none");
+    EXPECT_TEXT(nearest("xy"), "none"); /* all of it would be replaced */
     EXPECT_TEXT(nearest(""), "none");
 }

@@ -4,7 +4,7 @@
 
 #include "io/loop.h"
 #include "io/mailbox.h"
-#include "io/uring.h"
+#include "io/uring_internal.h"
 #include "tests/unit/io/fixture.h"
 
 enum { ROUND_COUNT = 10000, LOOP_COUNT = 2 };
@@ -158,6 +158,70 @@ TEST(a_loop_can_post_to_itself)
     io_turn(fixture.io, true);
     EXPECT_EQ(count, 2);
     fixture_close(&fixture);
+}
+
+/* The last message of a loop that ends right after: its wake-up must not be lost. */
+struct parting {
+    struct loop_group group;
+    struct io_message hello, farewell;
+    bool has_heard[LOOP_COUNT]; /* each its loop's own */
+};
+
+static void hear(struct io *here, struct io_message *message)
+{
+    struct parting *parting = here->role;
+    (void)message;
+    parting->has_heard[here->loop_index] = true;
+}
+
+static void part(struct io *io, uint16_t loop_index, void *context)
+{
+    struct parting *parting = context;
+    struct io *other = loop_group_io(&parting->group, 1 - loop_index);
+    io->role = parting;
+    if (loop_index == 1)
+        io_post(io, other, &parting->hello);
+    while (!parting->has_heard[loop_index])
+        io_turn(io, true);
+    if (loop_index == 1)
+        return;
+    while (!atomic_load(&uring_of(other)->mailbox.sleeping))
+        (void)sched_yield();
+    io_post(io, other, &parting->farewell);
+}
+
+TEST(the_last_message_of_a_loop_wakes_its_receiver)
+{
+    struct parting parting = {.hello = {.deliver = hear}, .farewell = {.deliver = hear}};
+    struct loop_group_options options = {.count = LOOP_COUNT, .entries = 8};
+    EXPECT_OK(loop_group_start(&parting.group, &options, part, &parting));
+    loop_group_join(&parting.group);
+    EXPECT(parting.has_heard[0] && parting.has_heard[1]);
+}
+
+static void *post_from_outside(void *context)
+{
+    static struct io_message message = {.deliver = count_message};
+    struct io *io = context;
+    while (!atomic_load(&uring_of(io)->mailbox.sleeping))
+        (void)sched_yield();
+    io_post(io, io, &message);
+    return NULL;
+}
+
+TEST(a_thread_without_a_loop_can_post)
+{
+    struct io *io;
+    pthread_t thread;
+    unsigned count = 0;
+    EXPECT_OK(uring_io_new(&(struct uring_options){.entries = 8}, &io));
+    uring_of(io)->entries_refused = 1; /* to be woken, the loop needs an entry: it tries again */
+    io->role = &count;
+    EXPECT_EQ(pthread_create(&thread, NULL, post_from_outside, io), 0);
+    io_turn(io, true); /* sleeps until it comes */
+    EXPECT_EQ(count, 1);
+    EXPECT_EQ(pthread_join(thread, NULL), 0);
+    io->backend->free(io);
 }
 
 TEST(only_the_first_message_to_a_sleeper_asks_for_a_wake)

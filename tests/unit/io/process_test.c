@@ -138,6 +138,9 @@ static void open_closed_stream(void *context)
     err_t err = process_stream_open(fixture->io, STANDARD_INPUT, &fixture->owner, &input);
     EXPECT_ERR(err, FAILED);
     EXPECT_EQ(input.fd, IO_FD_NONE);
+    EXPECT_OK(process_stream_open(fixture->io, STANDARD_ERROR, &fixture->owner, &input));
+    EXPECT(input.fd > 2); /* the free number 0 stays free: it would become standard input */
+    io_handle_close(fixture->io, &input);
 }
 
 TEST(a_stream_that_is_closed_or_finds_no_descriptor_is_an_error)

@@ -2,8 +2,11 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sched.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
+#include "io/socket.h"
 #include "tests/unit/io/fixture.h"
 
 static const struct uring_options plain_options = {.entries = 64};
@@ -204,6 +207,76 @@ TEST(listeners_of_one_group_share_a_port_and_strangers_do_not)
     EXPECT_EQ(listen_as(&fixture, &stranger, &address, 0, 1), -EADDRINUSE);
     for (uint16_t i = 0; i < 3; i++)
         io_handle_close(fixture.io, &listeners[i]);
+    fixture_close(&fixture);
+}
+
+/* Connects from `cpu`; the listener of that CPU must have the connection. */
+static void connect_from(
+    struct fixture *fixture, size_t cpu, struct io_address *address, struct io_handle *listeners)
+{
+    struct io_handle near = IO_HANDLE_NONE, far = IO_HANDLE_NONE;
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(cpu, &one);
+    EXPECT_EQ(sched_setaffinity(0, sizeof one, &one), 0);
+    struct io_op connect = fixture_op(fixture, IO_CONNECT, IO_FD_NONE);
+    connect.address = address;
+    connect.ret_handle = &near;
+    EXPECT(io_call(fixture->io, &connect) >= 0);
+    struct io_op accept = fixture_op(fixture, IO_ACCEPT, listeners[cpu % 2].fd);
+    accept.ret_handle = &far;
+    accept.deadline_ns = io_now(fixture->io) + UINT64_C(5000000000);
+    EXPECT(fixture_run(fixture, &accept) >= 0);
+    io_handle_close(fixture->io, &near);
+    io_handle_close(fixture->io, &far);
+}
+
+TEST(a_connection_goes_to_the_listener_of_its_processor)
+{
+    struct fixture fixture;
+    struct io_handle listeners[2];
+    struct io_address address;
+    cpu_set_t before;
+    EXPECT_EQ(sched_getaffinity(0, sizeof before, &before), 0);
+    fixture_open(&fixture, &plain_options);
+    EXPECT_OK(io_address_parse("127.0.0.1:0", &address));
+    for (uint16_t i = 0; i < 2; i++)
+        EXPECT(listen_as(&fixture, &listeners[i], &address, i, 2) >= 0);
+    for (unsigned i = 0; i < 20; i++)
+        for (size_t cpu = 0; cpu < CPU_SETSIZE; cpu++)
+            if (CPU_ISSET(cpu, &before))
+                connect_from(&fixture, cpu, &address, listeners);
+    EXPECT_EQ(sched_setaffinity(0, sizeof before, &before), 0);
+    io_handle_close(fixture.io, &listeners[0]);
+    io_handle_close(fixture.io, &listeners[1]);
+    fixture_close(&fixture);
+}
+
+TEST(a_connection_that_met_itself_is_recognised)
+{
+    struct fixture fixture;
+    struct io_handle near, far;
+    struct io_address name;
+    union socket_address own;
+    socklen_t size = sizeof own;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    EXPECT_OK(io_address_parse("127.0.0.1:0", &name));
+    size = socket_address_encode(&name, &own);
+    EXPECT_EQ(bind(fd, &own.any, size), 0);
+    size = sizeof own;
+    EXPECT_EQ(getsockname(fd, &own.any, &size), 0);
+    EXPECT_EQ(connect(fd, &own.any, size), 0); /* nobody listens: it met itself */
+    socket_address_decode(&own, &name);
+    EXPECT(socket_met_itself(fd, &name));
+    (void)close(fd);
+    fixture_open(&fixture, &plain_options);
+    fixture_connect(&fixture, &near, &far);
+    size = sizeof own;
+    EXPECT_EQ(getpeername(near.fd, &own.any, &size), 0);
+    socket_address_decode(&own, &name);
+    EXPECT(!socket_met_itself(near.fd, &name));
+    io_handle_close(fixture.io, &near);
+    io_handle_close(fixture.io, &far);
     fixture_close(&fixture);
 }
 

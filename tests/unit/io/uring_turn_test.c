@@ -3,6 +3,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "io/uring_internal.h"
 #include "tests/unit/io/fixture.h"
 
 static const struct uring_options plain_options = {.entries = 64};
@@ -221,6 +222,100 @@ TEST(a_thousand_waiting_receives_can_be_cancelled_through_a_small_ring)
         io_turn(fixture.io, true);
     for (unsigned i = 0; i < COUNT; i++)
         EXPECT_EQ(ops[i].result, -ECANCELED);
+    io_handle_close(fixture.io, &near);
+    io_handle_close(fixture.io, &far);
+    fixture_close(&fixture);
+}
+
+/* Sends a byte to itself although the n-th entry, or n entries in a row, are refused. */
+static void echo_with_refusals(struct fixture *fixture, struct io_handle *ends, unsigned count)
+{
+    char out[1] = {'x'}, in[2];
+    struct iovec iovs[3] = {{out, 1}, {&in[0], 1}, {&in[1], 1}};
+    struct io_op send = fixture_op(fixture, IO_SEND, ends[0].fd);
+    struct io_op recvs[2], dropped = fixture_op(fixture, IO_RECV, ends[0].fd);
+    send.iov = &iovs[0];
+    dropped.iov = &iovs[1];
+    send.iov_count = dropped.iov_count = 1;
+    uring_of(fixture->io)->entries_refused = count;
+    io_submit(fixture->io, &dropped);
+    io_cancel(fixture->io, &dropped); /* in the backlog, or its cancellation is */
+    for (unsigned i = 0; i < 2; i++) {
+        recvs[i] = fixture_op(fixture, IO_RECV, ends[1].fd);
+        recvs[i].iov = &iovs[1 + i];
+        recvs[i].iov_count = 1;
+        io_submit(fixture->io, &recvs[i]);
+    }
+    for (unsigned i = 0; i < 2; i++)
+        EXPECT_EQ(fixture_run(fixture, &send), 1);
+    for (unsigned i = 0; i < 2; i++) {
+        fixture_wait(fixture, &recvs[i]);
+        EXPECT(recvs[i].result == 1 && in[i] == 'x');
+    }
+    fixture_wait(fixture, &dropped);
+    EXPECT_EQ(dropped.result, -ECANCELED);
+    EXPECT_EQ(uring_of(fixture->io)->entries_refused, 0);
+}
+
+TEST(operations_wait_for_a_free_entry_and_none_is_lost)
+{
+    struct fixture fixture;
+    struct io_handle ends[2];
+    fixture_open(&fixture, &plain_options);
+    fixture_connect(&fixture, &ends[0], &ends[1]);
+    for (unsigned count = 0; count < 12; count++)
+        echo_with_refusals(&fixture, ends, count);
+    io_handle_close(fixture.io, &ends[0]);
+    io_handle_close(fixture.io, &ends[1]);
+    fixture_close(&fixture);
+}
+
+TEST(a_cancellation_waits_for_a_free_entry)
+{
+    struct fixture fixture;
+    struct io_handle near, far;
+    char byte[1];
+    struct iovec iov = {byte, 1};
+    fixture_open(&fixture, &plain_options);
+    fixture_connect(&fixture, &near, &far);
+    for (unsigned i = 0; i < 2; i++) {
+        struct io_op recv = fixture_op(&fixture, IO_RECV, near.fd);
+        recv.iov = &iov;
+        recv.iov_count = 1;
+        recv.deadline_ns = i == 0 ? 0 : io_now(fixture.io) + NS_PER_MS;
+        io_submit(fixture.io, &recv);
+        uring_of(fixture.io)->entries_refused = 3;
+        if (i == 0)
+            io_cancel(fixture.io, &recv);
+        fixture_wait(&fixture, &recv);
+        EXPECT_EQ(recv.result, i == 0 ? -ECANCELED : -ETIME);
+    }
+    io_handle_close(fixture.io, &near);
+    io_handle_close(fixture.io, &far);
+    fixture_close(&fixture);
+}
+
+TEST(an_operation_can_end_while_its_cancellation_waits_for_an_entry)
+{
+    struct fixture fixture;
+    struct io_handle near, far;
+    char byte[1] = {'x'};
+    struct iovec iov = {byte, 1};
+    fixture_open(&fixture, &plain_options);
+    fixture_connect(&fixture, &near, &far);
+    struct io_op recv = fixture_op(&fixture, IO_RECV, far.fd);
+    struct io_op send = fixture_op(&fixture, IO_SEND, near.fd);
+    recv.iov = send.iov = &iov;
+    recv.iov_count = send.iov_count = 1;
+    for (unsigned i = 0; i < 2; i++) { /* twice: the first leaves nothing behind */
+        io_submit(fixture.io, &recv);
+        io_turn(fixture.io, false);
+        EXPECT_EQ(io_call(fixture.io, &send), 1);
+        uring_of(fixture.io)->entries_refused = 2;
+        io_cancel(fixture.io, &recv);
+        fixture_wait(&fixture, &recv);
+        EXPECT_EQ(recv.result, 1);
+    }
     io_handle_close(fixture.io, &near);
     io_handle_close(fixture.io, &far);
     fixture_close(&fixture);

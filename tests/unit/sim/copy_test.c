@@ -114,8 +114,6 @@ TEST(a_copy_that_is_done_survives_a_power_loss_at_any_operation)
     EXPECT(done > 0 && crashes > 10);
 }
 
-/* ---------------------------------------------------------------- determinism */
-
 struct outcome {
     uint64_t hash, now_ns, ops;
 };

@@ -1,0 +1,205 @@
+/* The operations on files: upload, find, modify, delete, stat. Each is a stage machine that the
+ * caller embeds (from its pool), fills, and starts; `on_result` comes when the answer is known, `done`
+ * when the machine is over and its memory the caller's again. They know no connection (body.h).
+ *
+ *   fill -> xxx_start -> ... on_result (once, unless it failed) ... -> done (once; err tells)
+ *
+ * A change is visible and durable (as asked) when on_result comes. All run on the loop that owns the
+ * file (store_owner_loop); find and stat on any. */
+#ifndef CAIRN_STORAGE_OPERATION_H
+#define CAIRN_STORAGE_OPERATION_H
+
+#include "storage/apply.h"
+#include "storage/body.h"
+#include "storage/object.h"
+#include "wire/msg.h"
+
+/** What an operation answers. */
+struct file_result {
+    struct fid fid; /* upload */
+    struct version version;
+    uint64_t size; /* of the whole content */
+    uint32_t crc;
+    uint8_t ack;       /* enum ack_level that was reached */
+    bool existed;      /* delete */
+};
+
+/* ---- upload ---- */
+
+struct upload_request {
+    uint8_t mount;     /* chosen by the caller (balance) */
+    struct span pool, content_type, metadata, suffix; /* borrowed until on_result */
+    uint64_t expires;  /* unix seconds, 0 never */
+    struct nonce nonce;
+    uint8_t ack;       /* ACK_MEMORY or ACK_LOCAL */
+    bool is_mutable;
+    bool size_known;
+    uint64_t size;
+    uint32_t slack;    /* as in UPLOAD; ignored for immutable files */
+    bool crc_known;    /* the content must have this CRC, else CORRUPT and nothing is stored */
+    uint32_t crc;
+};
+
+struct upload {
+    struct machine machine;
+    struct store *store;
+    struct upload_request request;
+    struct body *body;
+    struct file_result result;
+    void (*on_result)(struct upload *upload);
+    void (*done)(struct upload *upload); /* machine.err tells; the memory is the caller's again */
+    void *context;
+    /* the machine's */
+    struct stream *stream;
+    struct buffer_claim work;
+    struct span content;     /* all of it, if packed */
+    uint64_t received;
+    uint32_t crc;
+    struct reservation reservation;
+    struct io_op op;
+    struct iovec iov;
+    uint32_t written, meta_size;
+    struct log_append append;
+    struct log_waiter log_waiter;
+    struct packed_apply apply;
+    struct single_writer writer;
+    struct single_entry entry;
+    struct slot_header header;
+    bool is_single, is_referenced, is_told;
+    uint16_t attributes_size;
+    uint8_t attributes[SLOT_ATTRIBUTES_MAX];
+};
+
+/** Errors at the end: NO_SPACE, OFFLINE, BUSY, TOO_LARGE (attributes), CORRUPT (not the CRC that the
+ * caller named), PROTOCOL (not the size that was announced), CLOSED (the content ended early),
+ * OUTCOME_UNKNOWN, IO. Nothing is stored then, except for OUTCOME_UNKNOWN. */
+void upload_start(struct upload *upload, struct store *store, struct body *body);
+
+/* ---- find ---- */
+
+struct find {
+    struct machine machine;
+    struct store *store;
+    struct fid fid;
+    uint64_t offset, size;     /* size 0: to the end */
+    struct version if_version; /* 0.0: any */
+    struct outlet *outlet;
+    struct object object;      /* on_result: header, attributes */
+    uint64_t at, end;          /* range of the content that is being sent */
+    void (*on_result)(struct find *find); /* header known, first piece verified; put() follows */
+    void (*done)(struct find *find);
+    void *context;
+    struct stream *stream; /* of the lock */
+    struct file_lock lock;
+    bool under_lock; /* a second look: the file's lock is held */
+    bool is_told;
+};
+
+/** Errors: NOT_FOUND, RANGE, CONFLICT (if_version; or the file changed under a download of several
+ * pieces), CORRUPT, OFFLINE, WRONG_NODE, BUSY, IO, CLOSED. UNAVAILABLE: the file must be read on the
+ * loop that owns it (a mismatch was met here): move there and start again; nothing was put. */
+void find_start(struct find *find, struct store *store, struct outlet *outlet);
+
+/* ---- stat ---- */
+
+struct stat_file {
+    struct machine machine;
+    struct store *store;
+    struct fid fid;
+    struct object object;
+    bool is_packed; /* where the content lies */
+    void (*on_result)(struct stat_file *stat); /* object: header, attributes; valid while it runs */
+    void (*done)(struct stat_file *stat);
+    void *context;
+    struct stream *stream; /* of the lock */
+    struct file_lock lock;
+    bool under_lock;
+};
+
+/** Errors as find. */
+void stat_start(struct stat_file *stat, struct store *store);
+
+/* ---- modify ---- */
+
+struct modify_request {
+    struct fid fid;
+    uint8_t mode;              /* enum modify_mode */
+    uint64_t offset;           /* MODIFY_WRITE; MODIFY_TRUNCATE: the new size */
+    struct version if_version; /* 0.0: any */
+    struct nonce nonce;
+    uint8_t ack;
+    bool size_known;
+    uint64_t size;             /* of the body */
+    bool crc_known;
+    uint32_t crc;              /* of the body */
+};
+
+struct modify {
+    struct machine machine;
+    struct store *store;
+    struct modify_request request;
+    struct body *body; /* NULL: no content (truncate) */
+    struct file_result result; /* with CONFLICT: version is what is there */
+    void (*on_result)(struct modify *modify);
+    void (*done)(struct modify *modify);
+    void *context;
+    /* the machine's */
+    struct stream *stream;
+    struct file_lock lock;
+    struct object object;
+    struct buffer_claim work, extra; /* the new content; buffers of single files */
+    struct span content; /* whole new content, if packed */
+    uint64_t received;
+    uint32_t body_crc;
+    uint64_t total;      /* size of the new content */
+    struct version version;
+    struct place home, target, old; /* old: content that is freed */
+    struct reservation reservation;
+    struct io_op op;
+    struct iovec iov;
+    uint32_t written;
+    struct log_append append;
+    struct log_waiter log_waiter;
+    struct packed_apply apply;
+    struct single_writer writer;
+    struct single_change change;
+    struct single_copy copy;
+    struct single_entry entry;
+    struct slot_header header;
+    uint8_t way; /* how the new content gets to disk */
+    bool takes_slot, is_referenced, is_told, has_change, has_writer, has_copy;
+};
+
+/** Errors: NOT_FOUND, IMMUTABLE, CONFLICT, RANGE (offset behind the end), NO_SPACE, TOO_LARGE,
+ * CORRUPT (old content is damaged; or not the CRC named), PROTOCOL, CLOSED, OFFLINE, BUSY,
+ * OUTCOME_UNKNOWN, IO. The old content stays then, except for OUTCOME_UNKNOWN (old or new). */
+void modify_start(struct modify *modify, struct store *store, struct body *body);
+
+/* ---- delete ---- */
+
+struct remove_file {
+    struct machine machine;
+    struct store *store;
+    struct fid fid;
+    struct version if_version;
+    struct nonce nonce;
+    uint8_t ack;
+    struct file_result result;
+    void (*on_result)(struct remove_file *remove);
+    void (*done)(struct remove_file *remove);
+    void *context;
+    /* the machine's */
+    struct stream *stream;
+    struct file_lock lock;
+    struct object object;
+    struct log_append append;
+    struct log_waiter log_waiter;
+    struct packed_apply apply;
+    struct single_entry entry;
+};
+
+/** Deleting what is not there succeeds (result.existed false). Errors: CONFLICT, OFFLINE,
+ * WRONG_NODE, CORRUPT (the header is damaged), BUSY, OUTCOME_UNKNOWN, IO. */
+void remove_start(struct remove_file *remove, struct store *store);
+
+#endif

@@ -1,0 +1,211 @@
+#include "storage/store.h"
+
+#include <errno.h>
+
+/* ---- mount points ---- */
+
+static const struct io_handle *root_of_chunk(void *context, const struct chunk_key *key)
+{
+    const struct store *store = context;
+    const struct store_mount *mount = &store->mounts[key->mount];
+    bool is_ours = key->machine == store->config.machine && mount->is_there && !mount->is_fenced;
+    return is_ours ? &mount->root : NULL;
+}
+
+void store_fence(struct store *store, uint8_t index, err_t err)
+{
+    struct store_mount *mount = &store->mounts[index];
+    if (mount->is_fenced)
+        return;
+    mount->is_fenced = true;
+    mount->cause = err;
+    for (size_t i = 0; i < ARRAY_LEN(mount->streams); i++)
+        if (mount->streams[i])
+            stream_fail(mount->streams[i], err);
+    if (store->on_fence)
+        store->on_fence(store->context, index, err);
+}
+
+static void on_stream_fence(struct stream *stream, err_t err)
+{
+    store_fence(stream->options.context, stream->options.mount, err);
+}
+
+/* ---- opening ---- */
+
+static err_t store_take(struct store *store)
+{
+    const struct store_config *config = &store->config;
+    void *block;
+    TRY(mem_take(store->mem, &store->owner, sizeof(struct store_mount) * STORE_MOUNTS_MAX, 0, &block));
+    store->mounts = block;
+    for (size_t i = 0; i < STORE_MOUNTS_MAX; i++)
+        store->mounts[i].root = IO_HANDLE_NONE;
+    TRY(chunk_files_init(&store->files, store->io, store->mem, config->chunk_file_count,
+        root_of_chunk, store));
+    TRY(pool_init(&store->small_buffers, store->mem, &store->io->ledger, "small-buffers",
+        STORE_SMALL_SIZE, config->small_buffer_count, 64, &store->owner));
+    return pool_init(&store->work_buffers, store->mem, &store->io->ledger, "work-buffers",
+        store_work_size(config), config->work_buffer_count, 4096, &store->owner);
+}
+
+static void store_give(struct store *store)
+{
+    if (store->work_buffers.mem)
+        pool_fini(&store->work_buffers);
+    if (store->small_buffers.mem)
+        pool_fini(&store->small_buffers);
+    if (store->files.io)
+        chunk_files_fini(&store->files);
+    mem_give(store->mem, store->mounts);
+    owner_close(&store->owner);
+}
+
+err_t store_init(struct store *store, struct io *io, struct mem *mem, struct id_clock *clock,
+    const struct store_config *config)
+{
+    CHECK(config->single_min <= SLOT_SIZE_MAX / 4 && config->inline_max <= config->single_min);
+    *store = (struct store){.io = io, .mem = mem, .clock = clock, .config = *config};
+    owner_open(&store->owner, "store", DIRECTION_OWN, io_now(io));
+    err_t err = store_take(store);
+    if (err_is(err))
+        store_give(store);
+    return err;
+}
+
+static err_t open_root(struct store *store, struct store_mount *mount, const char *path)
+{
+    struct io_op op = {.kind = IO_OPEN,
+        .fd = IO_FD_NONE,
+        .path = path,
+        .open_flags = IO_OPEN_READ | IO_OPEN_DIRECTORY,
+        .handle_life = LIFE_PROCESS,
+        .ret_handle = &mount->root,
+        .owner = &store->owner};
+    int64_t result = io_call(store->io, &op);
+    return result < 0 ? ERR_RESULT(result) : ERR_OK;
+}
+
+static err_t open_stream(struct store *store, const struct store_mount_options *options,
+    struct store_mount *mount, uint8_t index)
+{
+    const struct store_config *config = &store->config;
+    struct stream_options stream_options = {.io = store->io,
+        .mem = store->mem,
+        .files = &store->files,
+        .root = &mount->root,
+        .clock = store->clock,
+        .context = store,
+        .machine = config->machine,
+        .mount = options->index,
+        .stream = index,
+        .incarnation = options->incarnation,
+        .chunk_size = config->chunk_size,
+        .log_segment_size = config->log_segment_size,
+        .log_buffer_size = config->log_buffer_size,
+        .log_segment_count_max = config->log_segment_count_max,
+        .free_slot_count = config->free_slot_count,
+        .chunk_count_max = options->chunk_count_max,
+        .reserve_bytes = options->reserve_bytes,
+        .checkpoint_bytes = config->checkpoint_bytes,
+        .on_fence = on_stream_fence};
+    memcpy(stream_options.storage_uuid, config->storage_uuid, 16);
+    memcpy(stream_options.mount_uuid, options->mount_uuid, 16);
+    void *block;
+    TRY(mem_take(store->mem, &store->owner, sizeof(struct stream), 0, &block));
+    struct stream *stream = block;
+    err_t err = stream_open(stream, &stream_options);
+    if (err_is(err)) {
+        mem_give(store->mem, stream);
+        return err;
+    }
+    mount->streams[index] = stream;
+    return ERR_OK;
+}
+
+err_t store_open_mount(struct store *store, const struct store_mount_options *options)
+{
+    struct store_mount *mount = &store->mounts[options->index];
+    CHECK(!mount->is_there && options->stream_count > 0);
+    TRY(open_root(store, mount, options->path));
+    mount->is_there = true;
+    mount->stream_count = options->stream_count;
+    mount->reserve_bytes = options->reserve_bytes;
+    memcpy(mount->mount_uuid, options->mount_uuid, 16);
+    for (unsigned i = store->config.loop_index; i < options->stream_count;
+         i += store->config.loop_count)
+        TRY(open_stream(store, options, mount, (uint8_t)i));
+    return ERR_OK;
+}
+
+void store_close(struct store *store)
+{
+    CHECK(store->running == 0);
+    for (size_t i = 0; i < STORE_MOUNTS_MAX; i++) {
+        struct store_mount *mount = &store->mounts[i];
+        for (size_t k = 0; k < ARRAY_LEN(mount->streams); k++) {
+            if (!mount->streams[k])
+                continue;
+            stream_close(mount->streams[k]);
+            mem_give(store->mem, mount->streams[k]);
+            mount->streams[k] = NULL;
+        }
+    }
+    for (size_t i = 0; i < STORE_MOUNTS_MAX; i++)
+        io_handle_close(store->io, &store->mounts[i].root);
+    store_give(store);
+}
+
+/* ---- ids ---- */
+
+uint16_t store_owner_loop(const struct store *store, const struct fid *fid)
+{
+    return (uint16_t)(fid->stream % store->config.loop_count);
+}
+
+err_t store_check_id(const struct store *store, const struct fid *fid)
+{
+    if (strcmp(fid->group, store->config.group) != 0
+        || fid->identity.origin != store->config.machine)
+        return ERR(WRONG_NODE, 0);
+    const struct store_mount *mount = &store->mounts[fid->mount];
+    if (!mount->is_there || fid->stream >= mount->stream_count)
+        return ERR(NOT_FOUND, 0);
+    if (mount->is_fenced)
+        return ERR(OFFLINE, 0);
+    uint64_t end = (uint64_t)fid->offset + fid->slot_size;
+    if (fid->is_packed
+        && (fid->offset < CHUNK_HEADER_SIZE || end > store->config.chunk_size
+            || fid->slot_size > SLOT_SIZE_MAX))
+        return ERR(NOT_FOUND, 0);
+    return ERR_OK;
+}
+
+err_t store_stream_of(struct store *store, const struct fid *fid, struct stream **ret)
+{
+    TRY(store_check_id(store, fid));
+    CHECK(store_owner_loop(store, fid) == store->config.loop_index);
+    struct stream *stream = store->mounts[fid->mount].streams[fid->stream];
+    if (!stream || stream->state != STREAM_OPEN)
+        return ERR(OFFLINE, 0);
+    *ret = stream;
+    return ERR_OK;
+}
+
+err_t store_stream_for_upload(struct store *store, uint8_t index, struct stream **ret)
+{
+    struct store_mount *mount = &store->mounts[index];
+    if (!mount->is_there)
+        return ERR(NOT_FOUND, 0);
+    if (mount->is_fenced)
+        return ERR(OFFLINE, 0);
+    uint32_t loops = store->config.loop_count, first = store->config.loop_index;
+    if (first >= mount->stream_count)
+        return ERR(NOT_FOUND, 0);
+    uint32_t owned = (mount->stream_count - first + loops - 1) / loops;
+    struct stream *stream = mount->streams[first + store->stream_cursor++ % owned * loops];
+    if (!stream || stream->state != STREAM_OPEN)
+        return ERR(OFFLINE, 0);
+    *ret = stream;
+    return ERR_OK;
+}

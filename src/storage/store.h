@@ -1,0 +1,109 @@
+/* What one loop of a storage holds of the disks: its streams, its open chunk files, its work buffers.
+ * One per loop, nothing shared but the id clock. A file belongs to the loop that owns the stream which
+ * its id names: changes happen there only (store_owner_loop tells); reads happen on any loop.
+ *
+ *   store_init -> store_open_stream ... (recovery) -> operations -> store_close */
+#ifndef CAIRN_STORAGE_STORE_H
+#define CAIRN_STORAGE_STORE_H
+
+#include "base/pool.h"
+#include "disk/stream.h"
+#include "wire/fid.h"
+
+enum {
+    STORE_MOUNTS_MAX = 256,
+    /* beside the content itself, a work buffer has room for headers, checksum pages and one block */
+    STORE_WORK_EXTRA = 4 * BLOCKS_PAGE_SIZE + 2 * BLOCK_SIZE,
+    STORE_SMALL_SIZE = 16 * 1024, /* a small buffer: finds of slots up to this size */
+};
+
+struct store_config {
+    uint32_t machine;
+    uint8_t storage_uuid[16];
+    char group[GROUP_NAME_MAX + 1];
+    uint32_t inline_max;     /* bytes: contents up to this travel in the log record */
+    uint32_t single_min;     /* bytes: larger contents are single files; at most SLOT_SIZE_MAX / 4 */
+    uint32_t piece_size;     /* bytes of content that a download hands out at a time */
+    uint32_t chunk_size, log_segment_size, log_buffer_size, log_segment_count_max;
+    uint32_t free_slot_count;
+    uint32_t chunk_file_count;   /* descriptors kept open for chunk files */
+    uint32_t small_buffer_count, work_buffer_count;
+    uint64_t checkpoint_bytes;
+    uint32_t slack_default;  /* for mutable files, as in UPLOAD */
+    uint16_t loop_index, loop_count;
+};
+
+struct store_mount {
+    struct io_handle root;        /* this loop's handle of the directory */
+    bool is_there;
+    bool is_fenced;
+    err_t cause;                  /* of the fence */
+    uint8_t mount_uuid[16];
+    uint8_t stream_count;         /* fixed at format */
+    uint64_t incarnation;
+    uint64_t total_bytes, free_bytes, reserve_bytes; /* refreshed by the role */
+    struct stream *streams[256];  /* those that this loop owns; NULL: another loop's */
+};
+
+struct store {
+    struct io *io;
+    struct mem *mem;
+    struct id_clock *clock; /* of the storage */
+    struct store_config config;
+    struct owner owner;
+    struct chunk_files files;
+    struct store_mount *mounts; /* STORE_MOUNTS_MAX */
+    struct pool small_buffers, work_buffers;
+    uint32_t stream_cursor; /* uploads go round robin over the streams of a mount point */
+    uint32_t running;       /* operations in flight */
+    /* a mount point was fenced on this loop: the role tells the others */
+    void (*on_fence)(void *context, uint8_t mount, err_t err);
+    void *context;
+    uint64_t corrupt_reads; /* contents that did not match their checksum, after a second look */
+};
+
+/** Bytes of a work buffer. */
+static inline size_t store_work_size(const struct store_config *config)
+{
+    uint32_t content =
+        config->single_min > config->piece_size ? config->single_min : config->piece_size;
+    return content + STORE_WORK_EXTRA;
+}
+
+/** Take memory and pools. Errors: BUSY, NO_RESOURCE. Nothing is held on failure. */
+MUST err_t store_init(struct store *store, struct io *io, struct mem *mem, struct id_clock *clock,
+    const struct store_config *config);
+
+struct store_mount_options {
+    uint8_t index;
+    const char *path; /* absolute */
+    uint8_t mount_uuid[16];
+    uint8_t stream_count;
+    uint64_t incarnation;
+    uint64_t reserve_bytes;
+    uint32_t chunk_count_max; /* of one stream */
+};
+
+/** Open the directory and every stream of it that this loop owns (stream index modulo loop_count):
+ * recovery. Start-up only. Errors: those of stream_open; what was opened stays until store_close. */
+MUST err_t store_open_mount(struct store *store, const struct store_mount_options *options);
+
+/** Close all streams (checkpoints) and give everything back. CHECKs that nothing runs. */
+void store_close(struct store *store);
+
+/** The loop that owns the file of this id. */
+uint16_t store_owner_loop(const struct store *store, const struct fid *fid);
+
+/** The stream of this id on this loop. Errors: NOT_FOUND (no such mount point or stream), OFFLINE
+ * (fenced), WRONG_NODE (the id's origin or group is not ours). CHECKs that this loop owns it. */
+MUST err_t store_stream_of(struct store *store, const struct fid *fid, struct stream **ret);
+/** The same checks for a read on any loop. */
+MUST err_t store_check_id(const struct store *store, const struct fid *fid);
+
+/** A stream of mount point `mount` on this loop for an upload. Errors: OFFLINE, NOT_FOUND. */
+MUST err_t store_stream_for_upload(struct store *store, uint8_t mount, struct stream **ret);
+
+/** Fence `mount` on this loop: its operations end with OFFLINE from now on. */
+void store_fence(struct store *store, uint8_t mount, err_t err);
+
+#endif
