@@ -206,7 +206,5 @@ void verb_print_help(const struct verb *verb, FILE *to)
     (void)fprintf(to, "  -h, --help                this text\n");
     if (verb->examples)
         (void)fprintf(to, "\nExamples:\n%s\n", verb->examples);
-    (void)fprintf(to, "\nExit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 denied, 5 unavailable "
-                      "or timed out,\n6 conflict, 7 corrupt or lost data, 8 partial, 9 "
-                      "interrupted.\n");
+    (void)fprintf(to, "%s", VERB_EXIT_CODES);
 }

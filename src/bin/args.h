@@ -56,7 +56,12 @@ struct verb {
     const char *examples;
     struct arg_table args;
     int (*run)(const struct verb *verb, int argc, char **argv); /* returns the exit code */
+    void (*print_help)(const struct verb *verb);                /* NULL: from the table */
 };
+
+#define VERB_EXIT_CODES                                                                           \
+    "\nExit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 denied, 5 unavailable or timed out,\n" \
+    "6 conflict, 7 corrupt or lost data, 8 partial, 9 interrupted.\n"
 
 enum args_result { ARGS_OK, ARGS_HELP, ARGS_BAD };
 

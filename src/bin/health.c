@@ -33,8 +33,7 @@ static void describe(struct finding *finding, const struct cluster_storage *stor
         text_add(&text, " %s", state);
     if (age_ns > 0)
         text_add_duration(&text, age_ns);
-    (void)snprintf(
-        finding->next, sizeof finding->next, "cairn status --server %s", address);
+    (void)snprintf(finding->next, sizeof finding->next, "cairn status --server %s", address);
 }
 
 static void judge_storage(struct health *health, const struct cluster_storage *storage)
@@ -49,10 +48,9 @@ static void judge_storage(struct health *health, const struct cluster_storage *s
     if (!storage->is_running)
         describe(finding_add(health, "STORAGE_NOT_RUNNING"), storage, "is", storage->state, 0);
     if (storage->mounts_online < storage->mounts_total)
-        describe(finding_add(health, "DISK_OFFLINE"), storage,
-            "has mount points that are offline", NULL, 0);
-    if (storage->is_running
-        && storage->free_bytes < storage->total_bytes / 100 * LOW_SPACE_PERCENT)
+        describe(finding_add(health, "DISK_OFFLINE"), storage, "has mount points that are offline",
+            NULL, 0);
+    if (storage->is_running && storage->free_bytes < storage->total_bytes / 100 * LOW_SPACE_PERCENT)
         describe(finding_add(health, "LOW_SPACE"), storage, "has less than 5 % free", NULL, 0);
 }
 

@@ -7,7 +7,7 @@
 static const struct verb *const verbs[] = {
     &up_verb, &tracker_verb, &storage_verb, NULL,                             /* servers */
     &put_verb, &get_verb, &modify_verb, &rm_verb, &stat_verb, &ls_verb, NULL, /* files */
-    &status_verb, &check_verb, &bench_verb,                                   /* operators */
+    &status_verb, &bench_verb,                                                /* operators */
 };
 
 static void print_overview(FILE *to)
@@ -51,7 +51,10 @@ static int help_main(int argc, char **argv)
         (void)fprintf(stderr, "cairn help: there is no verb %s\n", argv[1]);
         return err_exit_code(ERR_CODE_USAGE);
     }
-    verb_print_help(verb, stdout);
+    if (verb->print_help)
+        verb->print_help(verb);
+    else
+        verb_print_help(verb, stdout);
     return 0;
 }
 

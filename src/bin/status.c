@@ -62,8 +62,8 @@ static void print_summary(const struct cluster_view *view, const struct health *
 static void print_storages(const struct cluster_view *view)
 {
     char address[IO_ADDRESS_TEXT_MAX];
-    (void)printf("\n%-6s %-12s %-16s %-10s %-22s %s\n", "name", "pool", "group", "state", "address",
-        "free");
+    (void)printf(
+        "\n%-6s %-12s %-16s %-10s %-22s %s\n", "name", "pool", "group", "state", "address", "free");
     for (size_t i = 0; i < view->count; i++) {
         const struct cluster_storage *storage = &view->storages[i];
         (void)printf("m%03" PRIu32 "   %-12s %-16s %-10s %-22s", storage->machine, storage->pool,
@@ -165,10 +165,15 @@ static int status_main(const struct verb *verb, int argc, char **argv)
 }
 
 static const struct arg rows[] = {
-    {.name = "server", .kind = ARG_TEXT, .value = "HOST:PORT",
+    {.name = "server",
+        .kind = ARG_TEXT,
+        .value = "HOST:PORT",
         .text = "what this tracker or storage tells of itself, all of it",
         .offset = offsetof(struct status_options, server)},
-    {.name = "what", .kind = ARG_TEXT, .value = "PART", .text = "only this part of it",
+    {.name = "what",
+        .kind = ARG_TEXT,
+        .value = "PART",
+        .text = "only this part of it",
         .offset = offsetof(struct status_options, what)},
     COMMON_ROWS(struct status_options),
 };
@@ -177,9 +182,10 @@ const struct verb status_verb = {
     .name = "status",
     .brief = "the cluster on one screen: what is well, what is not, what to type next",
     .usage = "[--server HOST:PORT] [options]",
-    .about = "Asks a tracker and prints the state of the cluster: HEALTH_OK; HEALTH_WARN if files are\n"
-             "in danger; HEALTH_ERR if some can't be reached. What is wrong has a name (STORAGE_DEAD,\n"
-             "GROUP_DEGRADED, DISK_OFFLINE, LOW_SPACE ...) and the command to type next.",
+    .about =
+        "Asks a tracker and prints the state of the cluster: HEALTH_OK; HEALTH_WARN if files are\n"
+        "in danger; HEALTH_ERR if some can't be reached. What is wrong has a name (STORAGE_DEAD,\n"
+        "GROUP_DEGRADED, DISK_OFFLINE, LOW_SPACE ...) and the command to type next.",
     .examples = "  cairn status\n"
                 "  cairn status --json | jq -r .health\n"
                 "  cairn status --server 127.0.0.1:7710",
