@@ -5,9 +5,17 @@
 #include "bin/verbs.h"
 
 static const struct verb *const verbs[] = {
-    &up_verb, &tracker_verb, &storage_verb, NULL,                             /* servers */
-    &put_verb, &get_verb, &modify_verb, &rm_verb, &stat_verb, &ls_verb, NULL, /* files */
-    &status_verb, &bench_verb,                                                /* operators */
+    &tracker_verb,
+    NULL, /* files */
+    &put_verb,
+    &get_verb,
+    &modify_verb,
+    &rm_verb,
+    &stat_verb,
+    &ls_verb,
+    NULL, /* operators */
+    &status_verb,
+    &bench_verb,
 };
 
 static void print_overview(FILE *to)

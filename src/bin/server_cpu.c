@@ -41,11 +41,12 @@ bool server_cpu_open(struct server_cpu *cpu, struct session *session)
     for (size_t i = 0; i < view.count; i++)
         if (view.storages[i].is_running)
             cpu->servers[cpu->count++] = view.storages[i].address;
-    cpu->servers[cpu->count++] = session->client.config.trackers[0];
     for (size_t i = 0; i < cpu->count; i++)
         if (!usage_fetch(session, &cpu->servers[i], &ignored))
             return false;
-    return true;
+    if (usage_fetch(session, &session->client.config.trackers[0], &ignored))
+        cpu->servers[cpu->count++] = session->client.config.trackers[0];
+    return cpu->count > 0;
 }
 
 /* Two roles of one process report the same process: on one host the pid tells. */

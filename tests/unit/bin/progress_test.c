@@ -19,8 +19,8 @@ TEST(a_known_total_gives_a_bar_and_the_time_left)
         .rate = (double)(10 * MIB),
         .files_done = 3,
         .files_total = 9};
-    EXPECT_TEXT(drawn(&progress),
-        "[##########----------]  50 %  50 MiB  10 MiB/s  3/9 files  ETA 5.0 s");
+    EXPECT_TEXT(
+        drawn(&progress), "[##########----------]  50 %  50 MiB  10 MiB/s  3/9 files  ETA 5.0 s");
 }
 
 TEST(an_unknown_total_gives_amount_and_rate)
