@@ -31,7 +31,8 @@ MUST bool cluster_view_parse(struct cluster_view *view, const char *text);
 MUST bool cluster_view_load(struct cluster_view *view, struct session *session);
 
 /** The status of `server` (family 0: a tracker) as JSON text with NUL, in a block of session->mem
- * that the caller gives back. On failure the sentence is in `op`. */
+ * that the caller gives back. On failure the sentence is in `op`.
+ * Errors: NO_RESOURCE, TOO_LARGE, and how the operation ended. */
 MUST err_t status_fetch(struct session *session, const struct io_address *server, const char *what,
     struct client_op *op, char **ret_text);
 

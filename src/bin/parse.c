@@ -110,8 +110,9 @@ bool parse_version(const char *text, struct version *ret)
     return true;
 }
 
-/* Exactly `count` digits and then the character `end`. */
-static const char *take_field(const char *at, int count, const char *ends, uint64_t *ret)
+/* Exactly `count` digits, and then one of `ends`, or with may_end the end of the text. */
+static const char *take_field(
+    const char *at, int count, const char *ends, bool may_end, uint64_t *ret)
 {
     uint64_t value = 0;
     if (!at)
@@ -121,7 +122,7 @@ static const char *take_field(const char *at, int count, const char *ends, uint6
             return NULL;
         value = value * 10 + (uint64_t)(*at - '0');
     }
-    if (!strchr(ends, *at)) /* the NUL at the end of `ends` counts too */
+    if (*at == '\0' ? !may_end : strchr(ends, *at) == NULL)
         return NULL;
     *ret = value;
     return at;
@@ -140,14 +141,14 @@ static uint64_t days_of_date(uint64_t year, uint64_t month, uint64_t day)
 static bool parse_date(const char *text, uint64_t *ret_ns)
 {
     uint64_t year, month, day, hour = 0, minute = 0, second = 0;
-    const char *at = take_field(text, 4, "-", &year);
-    at = take_field(at ? at + 1 : NULL, 2, "-", &month);
-    at = take_field(at ? at + 1 : NULL, 2, "T ", &day);
+    const char *at = take_field(text, 4, "-", false, &year);
+    at = take_field(at ? at + 1 : NULL, 2, "-", false, &month);
+    at = take_field(at ? at + 1 : NULL, 2, "T ", true, &day);
     if (at && *at != '\0') {
-        at = take_field(at + 1, 2, ":", &hour);
-        at = take_field(at ? at + 1 : NULL, 2, ":Z", &minute);
+        at = take_field(at + 1, 2, ":", false, &hour);
+        at = take_field(at ? at + 1 : NULL, 2, ":Z", true, &minute);
         if (at && *at == ':')
-            at = take_field(at + 1, 2, "Z", &second);
+            at = take_field(at + 1, 2, "Z", true, &second);
     }
     if (!at || (*at != '\0' && strcmp(at, "Z") != 0) || year < 1970 || year > 2500 || month < 1
         || month > 12 || day < 1 || day > 31 || hour > 23 || minute > 59 || second > 60)
