@@ -1,11 +1,37 @@
 /* Operations that speak of names: opening, making, moving, removing, listing. */
+#include <string.h>
+
 #include "sim/parts.h"
+
+static bool stays_beneath(const char *path)
+{
+    if (path[0] == '/' || path[0] == '\0')
+        return false;
+    for (size_t size; *path; path += size) {
+        path += strspn(path, "/");
+        size = strcspn(path, "/");
+        if (size == 2 && path[0] == '.' && path[1] == '.')
+            return false;
+    }
+    return true;
+}
+
+/* Changes of names refuse what could leave the directory handle before they look at anything. */
+static bool leaves(const struct sim_task *task)
+{
+    const struct io_op *op = task->op;
+    if (op->kind == IO_OPEN || op->kind == IO_STAT || !task->description)
+        return false;
+    return !stays_beneath(op->path) || (op->path_to && !stays_beneath(op->path_to));
+}
 
 /* Where a path of the op leads: absolute, or beneath the directory op->fd. */
 static int locate(const struct sim_task *task, const char *path, struct sim_mount **ret_mount,
     struct sim_place *ret)
 {
     const struct sim_description *description = task->description;
+    if (path[0] == '\0')
+        return leaves(task) ? -EXDEV : -ENOENT;
     if (!description) {
         const char *rest;
         *ret_mount = sim_mount_find(task->node, path, &rest);
@@ -14,7 +40,9 @@ static int locate(const struct sim_task *task, const char *path, struct sim_moun
     if (description->kind != SIM_DIRECTORY)
         return -ENOTDIR;
     *ret_mount = description->mount;
-    return path[0] == '/' ? -EXDEV : sim_tree_walk(description->inode, path, ret);
+    if (path[0] == '/' || leaves(task))
+        return -EXDEV;
+    return sim_tree_walk(description->inode, path, ret);
 }
 
 static int64_t open_inode(struct sim_task *task, struct sim_mount *mount, struct sim_inode *inode)
@@ -109,10 +137,14 @@ static int check_rename(
         return -ENOENT;
     if (!from->directory || !to->directory)
         return -EBUSY;
+    if (from->inode == to->inode)
+        return 0;
     if (from->inode->is_directory && is_within(tree, to->directory, from->inode))
         return -EINVAL;
     if (!to->inode)
         return 0;
+    if (is_within(tree, from->directory, to->inode))
+        return -ENOTEMPTY;
     if (from->inode->is_directory != to->inode->is_directory)
         return to->inode->is_directory ? -EISDIR : -ENOTDIR;
     return to->inode->live > 0 ? -ENOTEMPTY : 0;
