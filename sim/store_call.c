@@ -135,6 +135,7 @@ static void see_object(struct store_call *call, const struct object *object)
     call->version = object->header.version;
     call->flags = object->header.flags;
     call->nonce = object->header.nonce;
+    call->metadata_size = attribute_find(object->attributes, ATTRIBUTE_METADATA).size;
 }
 
 static void find_on_result(struct find *find)

@@ -37,6 +37,7 @@ struct store_call {
     struct version version; /* find, stat */
     uint8_t flags;          /* find, stat: of the header */
     struct nonce nonce;     /* the same */
+    size_t metadata_size;   /* the same: bytes of the metadata attribute */
     /* the operation */
     union {
         struct upload upload;

@@ -1,1 +1,3 @@
 
+add_executable(store_swarm story/store_swarm.c)
+target_link_libraries(store_swarm PRIVATE cairn_sim_store cairn_base cairn_flags)
