@@ -1,6 +1,6 @@
 # Real processes: the built `cairn` on temporary directories. Python 3, standard library.
 find_package(Python3 REQUIRED COMPONENTS Interpreter)
-if(NOT TARGET cairn)
+if(NOT TARGET cairn OR NOT EXISTS ${PROJECT_SOURCE_DIR}/src/storage/native.c)
     return()
 endif()
 foreach(suite bench files resume server)
