@@ -1,0 +1,50 @@
+#include "sim/mem.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void *sim_alloc(size_t size)
+{
+    void *memory = calloc(1, size);
+    CHECK(memory != NULL);
+    return memory;
+}
+
+void *sim_grow(void *memory, size_t size)
+{
+    memory = realloc(memory, size);
+    CHECK(memory != NULL);
+    return memory;
+}
+
+void sim_free(void *memory)
+{
+    free(memory);
+}
+
+char *sim_text_copy(const char *text)
+{
+    size_t size = strlen(text) + 1;
+    return memcpy(sim_alloc(size), text, size);
+}
+
+void *sim_blocks_take(struct sim_blocks *blocks)
+{
+    void *block = blocks->free;
+    if (!block)
+        return sim_alloc(blocks->size);
+    memcpy(&blocks->free, block, sizeof(void *));
+    return block;
+}
+
+void sim_blocks_give(struct sim_blocks *blocks, void *block)
+{
+    memcpy(block, &blocks->free, sizeof(void *));
+    blocks->free = block;
+}
+
+void sim_blocks_clear(struct sim_blocks *blocks)
+{
+    while (blocks->free)
+        sim_free(sim_blocks_take(blocks));
+}

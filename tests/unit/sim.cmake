@@ -1,0 +1,5 @@
+cairn_test(sim_content_test SOURCES unit/sim/content_test.c LINKS cairn_sim)
+cairn_test(sim_disk_test SOURCES unit/sim/disk_test.c LINKS cairn_sim)
+cairn_test(sim_crash_test SOURCES unit/sim/crash_test.c LINKS cairn_sim)
+cairn_test(sim_loop_test SOURCES unit/sim/loop_test.c LINKS cairn_sim)
+cairn_test(sim_copy_test SOURCES unit/sim/copy_test.c unit/sim/copy.c LINKS cairn_sim)
