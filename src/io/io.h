@@ -50,6 +50,9 @@ const char *io_kind_name(enum io_kind kind);
 
 #define IO_FD_NONE (-1)
 
+/* IO_READ, IO_WRITE: the descriptor's own position: pipes, terminals, standard input and output */
+#define IO_OFFSET_STREAM UINT64_MAX
+
 enum { /* open_flags */
     IO_OPEN_READ = 1,
     IO_OPEN_WRITE = 2,
@@ -119,10 +122,12 @@ struct io_op {
     /* the backend's */
     struct held held; /* HELD_OP while submitted */
     struct list link;
-    uint64_t backend[6];
+    enum io_kind kind_refused; /* op.c: the kind it had when the ledger refused it */
+    uint64_t backend[11];
 };
 
-/** A message from one loop to another of the same process. Delivered in the order posted. */
+/** A message from one loop to another of the same process. Delivered in the order posted. `from` is
+ * the caller's own loop; a thread that has none gives `to` for both. */
 struct io_message {
     struct io_message *next;
     void (*deliver)(struct io *here, struct io_message *message);
@@ -152,6 +157,8 @@ struct io {
 
 /** For backends: set up the common part. */
 void io_init(struct io *io, const struct io_backend *backend);
+/** For backends: the clock has moved; call it before completions are delivered. */
+void io_tick(struct io *io);
 /** For backends: an op has ended; releases its ledger entry, enters a new handle, then wakes. */
 void io_complete(struct io *io, struct io_op *op, int64_t result);
 

@@ -37,6 +37,10 @@ void io_complete(struct io *io, struct io_op *op, int64_t result)
 {
     op->result = result;
     ledger_release(&io->ledger, &op->held, HELD_OP);
+    if (op->kind_refused != IO_NOP) { /* give the kind back: a retry must not become a NOP */
+        op->kind = op->kind_refused;
+        op->kind_refused = IO_NOP;
+    }
     op_enter_handle(io, op);
     op->wake(op);
 }
@@ -46,6 +50,7 @@ static void op_refuse(struct io *io, struct io_op *op, const struct site *site)
 {
     ledger_enter_at(&io->ledger, &op->held,
         &(struct claim){.kind = HELD_OP, .life = LIFE_REQUEST, .owner = op->owner}, site);
+    op->kind_refused = op->kind;
     op->kind = IO_NOP;
     op->result = -ENOBUFS;
     io->backend->submit(io, op);
@@ -56,6 +61,7 @@ void io_submit_at(struct io *io, struct io_op *op, const struct site *site)
     CHECK(op->wake != NULL && op->owner != NULL && !io_op_is_out(op));
     op->site = site;
     op->result = 0;
+    op->kind_refused = IO_NOP;
     err_t err = ledger_acquire_at(&io->ledger, &op->held,
         &(struct claim){
             .kind = HELD_OP, .life = LIFE_REQUEST, .handle = op->fd, .owner = op->owner},
@@ -70,6 +76,7 @@ int64_t io_call_at(struct io *io, struct io_op *op, const struct site *site)
 {
     CHECK(op->owner != NULL && !io_op_is_out(op));
     op->site = site;
+    op->result = 0;
     err_t err = ledger_acquire_at(&io->ledger, &op->held,
         &(struct claim){
             .kind = HELD_OP, .life = LIFE_REQUEST, .handle = op->fd, .owner = op->owner},
@@ -90,12 +97,17 @@ void io_cancel(struct io *io, struct io_op *op)
         io->backend->cancel(io, op);
 }
 
+void io_tick(struct io *io)
+{
+    io->now_ns = io->backend->now_ns(io);
+    io->ledger.now_ns = io->run.now_ns = io->now_ns;
+}
+
 void io_turn(struct io *io, bool may_wait)
 {
     bool idle = list_is_empty(&io->run.ready);
     io->backend->turn(io, may_wait && idle);
-    io->now_ns = io->backend->now_ns(io);
-    io->ledger.now_ns = io->run.now_ns = io->now_ns;
+    io_tick(io);
     run_queue_run(&io->run);
 }
 

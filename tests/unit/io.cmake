@@ -1,1 +1,8 @@
 cairn_test(address_test SOURCES unit/io/address_test.c LINKS cairn_io)
+cairn_test(uring_file_test SOURCES unit/io/uring_file_test.c unit/io/fixture.c LINKS cairn_io)
+cairn_test(uring_net_test SOURCES unit/io/uring_net_test.c unit/io/fixture.c LINKS cairn_io)
+cairn_test(uring_turn_test SOURCES unit/io/uring_turn_test.c unit/io/fixture.c LINKS cairn_io)
+cairn_test(io_refusal_test SOURCES unit/io/refusal_test.c unit/io/fixture.c LINKS cairn_io)
+cairn_test(loop_test SOURCES unit/io/loop_test.c unit/io/fixture.c LINKS cairn_io)
+cairn_test(signal_test SOURCES unit/io/signal_test.c unit/io/fixture.c LINKS cairn_io)
+cairn_test(process_test SOURCES unit/io/process_test.c unit/io/fixture.c LINKS cairn_io)
