@@ -184,6 +184,12 @@ static inline bool io_op_is_out(const struct io_op *op)
 void io_handle_close(struct io *io, struct io_handle *handle);
 /** Move `from` into `to`; `from` becomes none. */
 void io_handle_move(struct io_handle *to, struct io_handle *from);
+/** Hand a descriptor to another loop of the process: leave this ledger without closing. The number
+ * goes there in a message; nobody holds it until io_handle_adopt(). */
+int io_handle_release(struct io *io, struct io_handle *handle);
+/** The other half: enter `fd` here. */
+void io_handle_adopt(
+    struct io *io, struct io_handle *handle, int fd, struct owner *owner, enum life life);
 
 static inline uint64_t io_now(const struct io *io)
 {
