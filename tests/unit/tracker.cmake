@@ -1,1 +1,1 @@
-
+cairn_test(status_test SOURCES unit/tracker/status_test.c LINKS cairn_tracker)

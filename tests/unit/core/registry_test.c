@@ -390,6 +390,12 @@ TEST(fields_out_of_range_are_refused_with_a_reason_that_is_safe_to_print)
     beat.heartbeat = good;
     beat.heartbeat.address = span_of_text("");
     EXPECT_ERR(send(&f, &beat), USAGE);
+    beat.heartbeat.address = span_of_text("10.0.0.1:1\"");
+    EXPECT_ERR(send(&f, &beat), USAGE);
+    beat.heartbeat.address = span_of("10.0.0.1\0", 9);
+    EXPECT_ERR(send(&f, &beat), USAGE);
+    beat.heartbeat.address = span_of_text("[fe80::1%eth0]:23000");
+    EXPECT_OK(send(&f, &beat));
 }
 
 TEST(a_full_table_refuses_newcomers_and_keeps_those_it_knows)
