@@ -18,22 +18,6 @@ static struct sim_content *content_of(const struct sim_task *task)
     return &task->description->inode->content;
 }
 
-/* Where a path of the op leads: absolute, or beneath the directory op->fd. */
-static int locate(const struct sim_task *task, const char *path, struct sim_mount **ret_mount,
-    struct sim_place *ret)
-{
-    const struct sim_description *description = task->description;
-    if (!description) {
-        const char *rest;
-        *ret_mount = sim_mount_find(task->node, path, &rest);
-        return *ret_mount ? sim_tree_walk((*ret_mount)->disk->tree.root, rest, ret) : -ENOENT;
-    }
-    if (description->kind != SIM_DIRECTORY)
-        return -ENOTDIR;
-    *ret_mount = description->mount;
-    return path[0] == '/' ? -EXDEV : sim_tree_walk(description->inode, path, ret);
-}
-
 static struct sim_disk *disk_concerned(const struct sim_task *task)
 {
     const char *rest;
@@ -238,15 +222,15 @@ static int64_t execute_write(struct sim_task *task)
 static int64_t execute_reshape(struct sim_task *task)
 {
     const struct io_op *op = task->op;
+    if (op->kind != IO_RESIZE && op->size == 0)
+        return -EINVAL;
     if (task->description->kind != SIM_FILE || !task->description->may_write)
-        return -EBADF;
+        return op->kind == IO_RESIZE ? -EINVAL : -EBADF;
     if (op->offset > SIM_FILE_SIZE_MAX || op->size > SIM_FILE_SIZE_MAX - op->offset)
         return -EFBIG;
     struct sim_disk *disk = disk_of(task);
     struct sim_content *content = content_of(task);
     uint64_t pages = content->pages_allocated, free = sim_disk_pages_free(disk);
-    if (op->kind != IO_RESIZE && op->size == 0)
-        return -EINVAL;
     if (op->kind == IO_ALLOCATE) {
         if (sim_content_fitting(content, op->offset, op->size, free) < op->size)
             return -ENOSPC;
@@ -319,149 +303,6 @@ void sim_disk_refuse(struct sim_task *task)
     sync_fail(task);
 }
 
-static int64_t open_inode(struct sim_task *task, struct sim_mount *mount, struct sim_inode *inode)
-{
-    uint32_t flags = task->op->open_flags;
-    struct sim_description *description =
-        sim_description_new(task->node, inode->is_directory ? SIM_DIRECTORY : SIM_FILE);
-    description->mount = mount;
-    description->inode = inode;
-    description->may_write = (flags & IO_OPEN_WRITE) != 0;
-    description->may_read = (flags & IO_OPEN_READ) || !description->may_write;
-    description->is_direct = (flags & IO_OPEN_DIRECT) != 0;
-    sim_tree_open(inode);
-    int fd = sim_fd_open(task->node, description);
-    if (fd < 0)
-        sim_description_unref(description);
-    return fd;
-}
-
-static int64_t execute_open(struct sim_task *task)
-{
-    uint32_t flags = task->op->open_flags;
-    struct sim_mount *mount;
-    struct sim_place place;
-    int refused = locate(task, task->op->path, &mount, &place);
-    if (refused)
-        return refused;
-    if (task->node->fd_count >= task->node->fd_limit)
-        return -EMFILE;
-    if ((flags & IO_OPEN_DIRECT) && mount->disk->options.refuses_direct)
-        return -EINVAL;
-    if (!place.inode) {
-        if (!(flags & IO_OPEN_CREATE))
-            return -ENOENT;
-        place.inode = sim_tree_create(&mount->disk->tree, &place, false);
-        return open_inode(task, mount, place.inode);
-    }
-    if ((flags & IO_OPEN_CREATE) && (flags & IO_OPEN_EXCLUSIVE))
-        return -EEXIST;
-    if ((flags & IO_OPEN_DIRECTORY) && !place.inode->is_directory)
-        return -ENOTDIR;
-    if (place.inode->is_directory && (flags & (IO_OPEN_WRITE | IO_OPEN_CREATE)))
-        return -EISDIR;
-    return open_inode(task, mount, place.inode);
-}
-
-static int64_t execute_mkdir(struct sim_task *task)
-{
-    struct sim_mount *mount;
-    struct sim_place place;
-    int refused = locate(task, task->op->path, &mount, &place);
-    if (refused)
-        return refused;
-    if (place.inode)
-        return -EEXIST;
-    (void)sim_tree_create(&mount->disk->tree, &place, true);
-    return 0;
-}
-
-static int64_t execute_unlink(struct sim_task *task)
-{
-    bool wants_directory = (task->op->open_flags & IO_OPEN_DIRECTORY) != 0;
-    struct sim_mount *mount;
-    struct sim_place place;
-    int refused = locate(task, task->op->path, &mount, &place);
-    if (refused)
-        return refused;
-    if (!place.inode)
-        return -ENOENT;
-    if (!place.directory)
-        return -EBUSY;
-    if (place.inode->is_directory != wants_directory)
-        return wants_directory ? -ENOTDIR : -EISDIR;
-    if (place.inode->live > 0)
-        return -ENOTEMPTY;
-    sim_tree_unlink(&mount->disk->tree, &place);
-    return 0;
-}
-
-static bool is_within(
-    const struct sim_tree *tree, const struct sim_inode *inode, const struct sim_inode *directory)
-{
-    while (inode != directory && inode != tree->root && inode->entry)
-        inode = inode->entry->directory;
-    return inode == directory;
-}
-
-static int check_rename(
-    const struct sim_tree *tree, const struct sim_place *from, const struct sim_place *to)
-{
-    if (!from->inode)
-        return -ENOENT;
-    if (!from->directory || !to->directory)
-        return -EBUSY;
-    if (from->inode->is_directory && is_within(tree, to->directory, from->inode))
-        return -EINVAL;
-    if (!to->inode)
-        return 0;
-    if (from->inode->is_directory != to->inode->is_directory)
-        return to->inode->is_directory ? -EISDIR : -ENOTDIR;
-    return to->inode->live > 0 ? -ENOTEMPTY : 0;
-}
-
-static int64_t execute_rename(struct sim_task *task)
-{
-    struct sim_mount *mount, *to_mount;
-    struct sim_place from, to;
-    int refused = locate(task, task->op->path, &mount, &from);
-    if (!refused)
-        refused = locate(task, task->op->path_to, &to_mount, &to);
-    if (!refused && mount != to_mount)
-        refused = -EXDEV;
-    if (!refused)
-        refused = check_rename(&mount->disk->tree, &from, &to);
-    if (refused)
-        return refused;
-    if (from.inode != to.inode)
-        sim_tree_rename(&mount->disk->tree, &from, &to);
-    return 0;
-}
-
-static int64_t execute_stat(struct sim_task *task)
-{
-    const struct sim_inode *inode = task->description ? task->description->inode : NULL;
-    if (task->op->path) {
-        struct sim_mount *mount;
-        struct sim_place place;
-        int refused = locate(task, task->op->path, &mount, &place);
-        if (refused)
-            return refused;
-        if (!place.inode)
-            return -ENOENT;
-        inode = place.inode;
-    }
-    if (!inode)
-        return -EBADF;
-    *task->op->ret_stat = (struct io_stat){
-        .size = inode->is_directory ? SIM_PAGE_SIZE : inode->content.size,
-        .allocated = inode->content.pages_allocated * SIM_PAGE_SIZE,
-        .inode = inode->number,
-        .is_directory = inode->is_directory,
-    };
-    return 0;
-}
-
 static int64_t execute_space(struct sim_task *task)
 {
     const struct sim_disk *disk = disk_of(task);
@@ -481,29 +322,6 @@ static int64_t execute_lock(struct sim_task *task)
     return 0;
 }
 
-static int64_t execute_list(struct sim_task *task)
-{
-    const struct sim_inode *inode = task->description->inode;
-    if (!inode->is_directory)
-        return -ENOTDIR;
-    struct prng *prng = &disk_of(task)->prng;
-    const struct sim_entry **entries = sim_alloc((inode->live + 1) * sizeof(*entries));
-    size_t count = 0;
-    LIST_EACH (at, &inode->entries) {
-        const struct sim_entry *entry = CONTAINER_OF(at, struct sim_entry, link);
-        if (entry->now)
-            entries[count++] = entry;
-    }
-    for (size_t i = 0; i < count; i++) {
-        size_t other = i + (size_t)prng_below(prng, count - i);
-        const struct sim_entry *entry = entries[other];
-        entries[other] = entries[i];
-        task->op->each_entry(task->op->context, entry->name, entry->now->is_directory);
-    }
-    sim_free(entries);
-    return 0;
-}
-
 int64_t sim_disk_execute(struct sim_task *task)
 {
     const struct sim_disk *disk = disk_concerned(task);
@@ -518,7 +336,7 @@ int64_t sim_disk_execute(struct sim_task *task)
         return task->description ? -EINVAL : -EBADF;
     switch (kind) {
     case IO_OPEN:
-        return execute_open(task);
+        return sim_execute_open(task);
     case IO_READ:
         return execute_read(task);
     case IO_WRITE:
@@ -530,19 +348,19 @@ int64_t sim_disk_execute(struct sim_task *task)
     case IO_RESIZE:
         return execute_reshape(task);
     case IO_RENAME:
-        return execute_rename(task);
+        return sim_execute_rename(task);
     case IO_UNLINK:
-        return execute_unlink(task);
+        return sim_execute_unlink(task);
     case IO_MKDIR:
-        return execute_mkdir(task);
+        return sim_execute_mkdir(task);
     case IO_STAT:
-        return execute_stat(task);
+        return sim_execute_stat(task);
     case IO_SPACE:
         return execute_space(task);
     case IO_LOCK:
         return execute_lock(task);
     case IO_LIST:
-        return execute_list(task);
+        return sim_execute_list(task);
     default:
         UNREACHABLE("not an operation on files");
     }

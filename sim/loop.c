@@ -243,7 +243,7 @@ static void loop_turn(struct io *io, bool may_wait)
     loop->is_turning = true;
     if (may_wait)
         wait_for_arrival(loop);
-    io->now_ns = io->run.now_ns = io->ledger.now_ns = sim_node_now(loop->node);
+    io_tick(io);
     deliver_completed(loop);
     deliver_messages(loop);
     loop->is_turning = false;
@@ -328,8 +328,8 @@ struct io *sim_loop_new(struct sim_world *world, struct sim_node *node, uint16_t
     struct sim_loop *loop = SIM_NEW(struct sim_loop);
     io_init(&loop->io, &backend);
     loop->io.loop_index = loop_index;
-    loop->io.now_ns = loop->io.run.now_ns = loop->io.ledger.now_ns = sim_node_now(node);
     loop->node = node;
+    io_tick(&loop->io);
     loop->turn.run = run_turn;
     loop->messages_end = &loop->messages;
     list_init(&loop->completed);

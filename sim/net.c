@@ -1,4 +1,4 @@
-/* Links, listeners, and the network's operations. */
+/* Listeners, and the network's operations. */
 #include "sim/net.h"
 
 #include <string.h>
@@ -7,142 +7,6 @@
 
 enum { BACKLOG_MAX = 128, SYN_RETRY_NS = 500000000, RETRY_SOON_NS = 2000 };
 #define CONNECT_MAX_NS (UINT64_C(60) * 1000000000)
-
-void sim_net_options_draw(struct sim_net_options *options, struct prng *prng)
-{
-    static const uint64_t delays[] = {50000, 50000, 500000, 5000000, 50000000};
-    static const uint64_t stalls[] = {5, 20, 60};
-    static const uint32_t windows[] = {2048, 65536, 262144, 1048576};
-    static const uint32_t segments[] = {100, 1460, 65536, 65536};
-    static const uint32_t rates[] = {0, 0, 0, 1000, 30000};
-    *options = (struct sim_net_options){
-        .delay_ns = delays[prng_below(prng, ARRAY_LEN(delays))],
-        .stall_max_ns = stalls[prng_below(prng, ARRAY_LEN(stalls))] * 1000000000,
-        .window = windows[prng_below(prng, ARRAY_LEN(windows))],
-        .segment_size_max = segments[prng_below(prng, ARRAY_LEN(segments))],
-        .short_per_million = 10 * rates[prng_below(prng, ARRAY_LEN(rates))],
-        .loss_per_million = rates[prng_below(prng, ARRAY_LEN(rates))],
-    };
-}
-
-struct sim_net_options *sim_world_net(struct sim_world *world)
-{
-    return &world->net.options;
-}
-
-void sim_net_init(struct sim_net *net, uint64_t seed)
-{
-    prng_init(&net->prng, seed);
-    list_init(&net->links);
-    list_init(&net->listeners);
-    list_init(&net->connections);
-    sim_net_options_draw(&net->options, &net->prng);
-}
-
-void sim_net_clear(struct sim_net *net)
-{
-    LIST_EACH_SAFE (at, &net->connections)
-        sim_connection_free(CONTAINER_OF(at, struct sim_connection, link));
-    for (struct list *at; (at = list_pop_front(&net->links));)
-        sim_free(CONTAINER_OF(at, struct sim_link, link));
-}
-
-static struct sim_link *link_find(struct sim_node *from, struct sim_node *to)
-{
-    LIST_EACH (at, &from->world->net.links) {
-        struct sim_link *link = CONTAINER_OF(at, struct sim_link, link);
-        if (link->from == from && link->to == to)
-            return link;
-    }
-    return NULL;
-}
-
-static struct sim_link *link_make(struct sim_node *from, struct sim_node *to)
-{
-    struct sim_link *link = link_find(from, to);
-    if (link)
-        return link;
-    link = SIM_NEW(struct sim_link);
-    link->from = from;
-    link->to = to;
-    list_push_back(&from->world->net.links, &link->link);
-    return link;
-}
-
-void sim_net_cut(struct sim_node *from, struct sim_node *to)
-{
-    link_make(from, to)->is_cut = true;
-    sim_world_note(from->world, "%s: what it sends does not reach %s", from->name, to->name);
-}
-
-void sim_net_partition(struct sim_node *a, struct sim_node *b)
-{
-    sim_net_cut(a, b);
-    sim_net_cut(b, a);
-}
-
-static void link_heal(struct sim_link *link)
-{
-    if (link)
-        link->is_cut = false, link->clogged_until_ns = 0;
-}
-
-void sim_net_heal(struct sim_node *a, struct sim_node *b)
-{
-    link_heal(link_find(a, b));
-    link_heal(link_find(b, a));
-    sim_world_note(a->world, "%s: reaches %s again", a->name, b->name);
-}
-
-void sim_net_heal_all(struct sim_world *world)
-{
-    LIST_EACH (at, &world->net.links)
-        link_heal(CONTAINER_OF(at, struct sim_link, link));
-    sim_world_note(world, "all links are healed");
-}
-
-void sim_net_clog(struct sim_node *from, struct sim_node *to, uint64_t ns)
-{
-    link_make(from, to)->clogged_until_ns = from->world->now_ns + ns;
-}
-
-void sim_net_reset(struct sim_node *a, struct sim_node *b)
-{
-    LIST_EACH_SAFE (at, &a->world->net.connections) {
-        struct sim_connection *connection = CONTAINER_OF(at, struct sim_connection, link);
-        struct sim_node *from = connection->ends[0].node, *to = connection->ends[1].node;
-        if ((from == a && to == b) || (from == b && to == a))
-            sim_connection_reset(connection);
-    }
-}
-
-unsigned sim_net_connection_count(const struct sim_world *world)
-{
-    unsigned count = 0;
-    LIST_EACH (at, &world->net.connections) {
-        const struct sim_connection *connection = CONTAINER_OF(at, struct sim_connection, link);
-        count += !connection->ends[0].is_closed || !connection->ends[1].is_closed;
-    }
-    return count;
-}
-
-uint64_t sim_net_delay(struct sim_node *from, struct sim_node *to)
-{
-    struct sim_net *net = &from->world->net;
-    return sim_latency(&net->prng, from == to ? net->options.delay_ns / 10 : net->options.delay_ns);
-}
-
-bool sim_net_is_open(struct sim_node *from, struct sim_node *to)
-{
-    const struct sim_link *link = link_find(from, to);
-    return !link || !link->is_cut;
-}
-
-uint64_t sim_net_clogged_until(struct sim_node *from, struct sim_node *to)
-{
-    const struct sim_link *link = link_find(from, to);
-    return link ? link->clogged_until_ns : 0;
-}
 
 void sim_net_retry_all(struct list *waiting)
 {
@@ -197,18 +61,21 @@ static struct sim_node *node_at(struct sim_node *from, const struct io_address *
     return NULL;
 }
 
-static int check_listen(struct sim_node *node, const struct io_address *address, bool is_shared)
+static bool is_ours(const struct sim_node *node, const struct io_address *address)
 {
-    if (!is_any(address) && !io_address_is_loopback(address)
-        && !hosts_are_equal(address, &node->host))
-        return -EADDRNOTAVAIL;
+    return is_any(address) || io_address_is_loopback(address)
+           || hosts_are_equal(address, &node->host);
+}
+
+static bool is_taken(struct sim_node *node, const struct io_address *address, bool is_shared)
+{
     LIST_EACH (at, &node->world->net.listeners) {
         const struct sim_listener *listener = CONTAINER_OF(at, struct sim_listener, link);
         if (listener->node == node && is_heard(&listener->address, address)
             && !(is_shared && listener->is_shared))
-            return -EADDRINUSE;
+            return true;
     }
-    return 0;
+    return false;
 }
 
 static uint16_t free_port(struct sim_node *node, struct io_address address)
@@ -218,7 +85,7 @@ static uint16_t free_port(struct sim_node *node, struct io_address address)
                               ? 20000
                               : (uint16_t)(node->port_last + 1);
         address.port = node->port_last;
-    } while (check_listen(node, &address, false) == -EADDRINUSE);
+    } while (is_taken(node, &address, false));
     return address.port;
 }
 
@@ -238,11 +105,12 @@ static int64_t execute_listen(struct sim_task *task)
     bool is_shared = task->op->listen_count > 1;
     if (node->fd_count >= node->fd_limit)
         return -EMFILE;
-    int refused = address->port == 0 ? 0 : check_listen(node, address, is_shared);
-    if (refused)
-        return refused;
+    if (!is_ours(node, address))
+        return -EADDRNOTAVAIL;
     if (address->port == 0)
         address->port = free_port(node, *address);
+    else if (is_taken(node, address, is_shared))
+        return -EADDRINUSE;
     struct sim_listener *listener = SIM_NEW(struct sim_listener);
     listener->node = node;
     listener->address = *address;
@@ -255,8 +123,12 @@ static int64_t execute_listen(struct sim_task *task)
 
 static void listener_close(struct sim_listener *listener)
 {
-    for (struct list *at; (at = list_pop_front(&listener->backlog));)
-        sim_end_close(CONTAINER_OF(at, struct sim_end, backlog));
+    for (struct list *at; (at = list_pop_front(&listener->backlog));) {
+        struct sim_end *end = CONTAINER_OF(at, struct sim_end, backlog);
+        if (listener->node->farewell != SIM_FAREWELL_SILENCE)
+            sim_connection_reset(end->connection);
+        sim_end_close(end);
+    }
     CHECK(list_is_empty(&listener->acceptors)); /* they hold the description */
     list_remove(&listener->link);
     sim_free(listener);
@@ -348,7 +220,8 @@ static int64_t knock(struct sim_task *task)
     if (!to)
         return -ECONNREFUSED;
     bool is_dead = !to->is_up && to->farewell == SIM_FAREWELL_SILENCE;
-    if (is_dead || !sim_net_is_open(from, to) || !sim_net_is_open(to, from))
+    bool is_clogged = sim_net_clogged_until(from, to) > from->world->now_ns;
+    if (is_dead || is_clogged || !sim_net_is_open(from, to) || !sim_net_is_open(to, from))
         return connect_again(task);
     struct sim_listener *listener = draw_listener(to, task->op->address);
     if (!listener)

@@ -195,6 +195,13 @@ void sim_disk_refuse(struct sim_task *task);
 void sim_disk_cancel(struct sim_task *task);
 /** The machine dies while it is in flight. */
 void sim_disk_interrupt(struct sim_task *task, enum sim_crash how);
+/** Those of them that speak of names: disk_name.c. */
+int64_t sim_execute_open(struct sim_task *task);
+int64_t sim_execute_mkdir(struct sim_task *task);
+int64_t sim_execute_unlink(struct sim_task *task);
+int64_t sim_execute_rename(struct sim_task *task);
+int64_t sim_execute_stat(struct sim_task *task);
+int64_t sim_execute_list(struct sim_task *task);
 /** Tell the observer. */
 void sim_disk_observe(struct sim_task *task, int64_t result);
 

@@ -543,6 +543,20 @@ err_t binlog_append(struct binlog *log, struct log_append *append, const struct 
     return ERR_OK;
 }
 
+bool binlog_commit_wait(struct binlog *log, struct log_append *append, struct machine *machine)
+{
+    CHECK(append->buffer != NULL && !list_is_linked(&append->link));
+    if (append->buffer->is_committed)
+        return true;
+    if (err_is(log->failure)) {
+        append->err = (err_t){log->failure.site, ERR_CODE_OUTCOME_UNKNOWN, log->failure.os};
+        return true;
+    }
+    append->machine = machine;
+    list_push_back(&append->buffer->appends, &append->link);
+    return false;
+}
+
 err_t binlog_append_detached(struct binlog *log, const struct record *record)
 {
     if (err_is(log->failure) || log->is_closing)

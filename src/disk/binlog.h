@@ -134,8 +134,13 @@ MUST err_t binlog_append(
     struct binlog *log, struct log_append *append, const struct record *record, struct machine *machine);
 
 /** The record has been applied (or never will be): its buffer may be reused. Call once per append,
- * after its commit has ended (or at once if it has no machine: then call binlog_append_detached). */
+ * after its commit has ended. Nothing to do if nothing was appended. */
 void binlog_release(struct binlog *log, struct log_append *append);
+
+/** For an append without a machine: true if its commit has ended (append->err tells), false: `machine`
+ * arrives when it has. */
+MUST bool binlog_commit_wait(
+    struct binlog *log, struct log_append *append, struct machine *machine);
 
 /** Append a record that nobody applies or waits for. Errors: OFFLINE. CHECKs room. */
 MUST err_t binlog_append_detached(struct binlog *log, const struct record *record);

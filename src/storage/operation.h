@@ -51,8 +51,7 @@ struct upload {
     void *context;
     /* the machine's */
     struct stream *stream;
-    struct pool_wait_point waits;
-    uint8_t *work;           /* a work buffer, or NULL */
+    struct buffer_claim work;
     struct span content;     /* all of it, if packed */
     uint64_t received;
     uint32_t crc;
@@ -90,7 +89,8 @@ struct find {
     void (*on_result)(struct find *find); /* header known, first piece verified; put() follows */
     void (*done)(struct find *find);
     void *context;
-    struct span piece;
+    struct stream *stream; /* of the lock */
+    struct file_lock lock;
     bool under_lock; /* a second look: the file's lock is held */
     bool is_told;
 };
@@ -108,8 +108,11 @@ struct stat_file {
     struct fid fid;
     struct object object;
     bool is_packed; /* where the content lies */
-    void (*done)(struct stat_file *stat); /* object is still open: valid until done returns */
+    void (*on_result)(struct stat_file *stat); /* object: header, attributes; valid while it runs */
+    void (*done)(struct stat_file *stat);
     void *context;
+    struct stream *stream; /* of the lock */
+    struct file_lock lock;
     bool under_lock;
 };
 
@@ -144,7 +147,7 @@ struct modify {
     struct stream *stream;
     struct file_lock lock;
     struct object object;
-    uint8_t *work;       /* the new content, or the buffer of a change in place */
+    struct buffer_claim work, extra; /* the new content; buffers of single files */
     struct span content; /* whole new content, if packed */
     uint64_t received;
     uint32_t body_crc;
@@ -165,7 +168,6 @@ struct modify {
     struct slot_header header;
     uint8_t way; /* how the new content gets to disk */
     bool takes_slot, is_referenced, is_told, has_change, has_writer, has_copy;
-    uint8_t *change_buffer;
 };
 
 /** Errors: NOT_FOUND, IMMUTABLE, CONFLICT, RANGE (offset behind the end), NO_SPACE, TOO_LARGE,

@@ -295,6 +295,32 @@ TEST(a_cancellation_waits_for_a_free_entry)
     fixture_close(&fixture);
 }
 
+TEST(an_operation_can_end_while_its_cancellation_waits_for_an_entry)
+{
+    struct fixture fixture;
+    struct io_handle near, far;
+    char byte[1] = {'x'};
+    struct iovec iov = {byte, 1};
+    fixture_open(&fixture, &plain_options);
+    fixture_connect(&fixture, &near, &far);
+    struct io_op recv = fixture_op(&fixture, IO_RECV, far.fd);
+    struct io_op send = fixture_op(&fixture, IO_SEND, near.fd);
+    recv.iov = send.iov = &iov;
+    recv.iov_count = send.iov_count = 1;
+    for (unsigned i = 0; i < 2; i++) { /* twice: the first leaves nothing behind */
+        io_submit(fixture.io, &recv);
+        io_turn(fixture.io, false);
+        EXPECT_EQ(io_call(fixture.io, &send), 1);
+        uring_of(fixture.io)->entries_refused = 2;
+        io_cancel(fixture.io, &recv);
+        fixture_wait(&fixture, &recv);
+        EXPECT_EQ(recv.result, 1);
+    }
+    io_handle_close(fixture.io, &near);
+    io_handle_close(fixture.io, &far);
+    fixture_close(&fixture);
+}
+
 TEST(without_a_free_descriptor_the_operation_fails_and_the_loop_goes_on)
 {
     struct fixture fixture;

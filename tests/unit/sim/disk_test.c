@@ -36,7 +36,8 @@ TEST(reads_and_writes_follow_the_open_mode)
     io_handle_close(lab.io, &handle);
     EXPECT(lab_open(&lab, &handle, "/d/a", IO_OPEN_READ) >= 0);
     EXPECT_EQ(lab_write(&lab, handle.fd, 0, &byte, 1), -EBADF);
-    EXPECT_EQ(lab_on(&lab, IO_RESIZE, handle.fd, 0, 9), -EBADF);
+    EXPECT_EQ(lab_on(&lab, IO_RESIZE, handle.fd, 0, 9), -EINVAL);
+    EXPECT_EQ(lab_on(&lab, IO_PUNCH, handle.fd, 0, 9), -EBADF);
     char data[8] = {0};
     EXPECT_EQ(lab_read(&lab, handle.fd, 0, data, sizeof(data)), 4);
     EXPECT(data[0] == 0 && data[3] == 'x');
@@ -121,6 +122,10 @@ TEST(a_full_disk_writes_what_fits_and_then_says_so)
     EXPECT_EQ(lab_call(&lab, space), 0);
     EXPECT_EQ(stat.allocated, 0); /* lives until its last close */
     io_handle_close(lab.io, &handle);
+    EXPECT(lab_open(&lab, &handle, "/d/b", NEW) >= 0);
+    EXPECT_EQ(lab_on(&lab, IO_ALLOCATE, handle.fd, 0, 4 * 4096), 0);
+    io_handle_close(lab.io, &handle);
+    EXPECT_EQ(lab_named(&lab, IO_UNLINK, "/d/b", NULL, 0), 0);
     EXPECT(lab_open(&lab, &handle, "/d", IO_OPEN_READ) >= 0);
     space.fd = handle.fd;
     EXPECT_EQ(lab_call(&lab, space), 0);
@@ -178,10 +183,11 @@ TEST(directories_are_made_moved_and_removed_by_their_rules)
     EXPECT_EQ(lab_named(&lab, IO_UNLINK, "/d/x/y", NULL, 0), -EISDIR);
     EXPECT_EQ(lab_named(&lab, IO_UNLINK, "/d/x/y/f", NULL, IO_OPEN_DIRECTORY), -ENOTDIR);
     EXPECT_EQ(lab_named(&lab, IO_RENAME, "/d/x", "/d/x/y/z", 0), -EINVAL);
-    EXPECT_EQ(lab_named(&lab, IO_RENAME, "/d/x/y/f", "/d/x/y", 0), -EISDIR);
+    EXPECT_EQ(lab_named(&lab, IO_RENAME, "/d/x/y/f", "/d/x/y", 0), -ENOTEMPTY);
     EXPECT_EQ(lab_named(&lab, IO_RENAME, "/d/x/y", "/d/x/y/f", 0), -EINVAL);
     EXPECT_EQ(lab_named(&lab, IO_MKDIR, "/d/w", NULL, 0), 0);
     EXPECT_EQ(lab_named(&lab, IO_RENAME, "/d/w", "/d/x/y", 0), -ENOTEMPTY);
+    EXPECT_EQ(lab_named(&lab, IO_RENAME, "/d/x/y/f", "/d/w", 0), -EISDIR);
     EXPECT_EQ(lab_named(&lab, IO_RENAME, "/d/x/y", "/d/w", 0), 0);
     EXPECT_EQ(sim_file_size(lab.node, "/d/w/f"), 0);
     EXPECT_EQ(lab_named(&lab, IO_UNLINK, "/d/x", NULL, IO_OPEN_DIRECTORY), 0);
@@ -217,6 +223,18 @@ TEST(paths_lead_beneath_their_directory_only)
     EXPECT_EQ(lab_call(&lab, open), -ENAMETOOLONG);
     io_handle_close(lab.io, &file);
     io_handle_close(lab.io, &directory);
+    lab_free(&lab);
+}
+
+TEST(a_mount_beneath_a_mount_is_another_disk)
+{
+    struct lab lab = lab_new(1, NULL);
+    struct io_handle handle;
+    sim_mount_new(lab.node, "/d/e", NULL);
+    EXPECT(lab_open(&lab, &handle, "/d/e/a", NEW) >= 0);
+    io_handle_close(lab.io, &handle);
+    EXPECT_EQ(lab_named(&lab, IO_RENAME, "/d/e/a", "/d/a", 0), -EXDEV);
+    EXPECT_EQ(sim_file_size(lab.node, "/d/e/a"), 0);
     lab_free(&lab);
 }
 
@@ -354,6 +372,8 @@ TEST(a_lost_write_is_acknowledged_and_leaves_the_old_bytes)
     EXPECT_EQ(lab_read(&lab, handle.fd, 0, data, 1), 1);
     EXPECT_TEXT(data, "a");
     EXPECT_EQ(damage.count, 1);
+    EXPECT_EQ(lab_write(&lab, handle.fd, 7, "b", 1), 1);
+    EXPECT_EQ(sim_file_size(lab.node, "/d/a"), 8); /* the size is the file system's */
     EXPECT_TEXT(damage.path, "/d/a");
     io_handle_close(lab.io, &handle);
     lab_free(&lab);

@@ -259,6 +259,20 @@ TEST(messages_reach_another_loop_in_the_order_posted)
     lab_free(&lab);
 }
 
+TEST(a_message_waits_for_a_paused_process)
+{
+    struct lab lab = lab_new(1, NULL);
+    unsigned count = 0;
+    struct letter letter = {.message.deliver = arrived, .count = &count};
+    io_post(lab.io, lab.io, &letter.message);
+    sim_node_pause(lab.node, SECOND);
+    sim_world_run_for(lab.world, SECOND / 2);
+    EXPECT_EQ(count, 0);
+    sim_world_run_for(lab.world, SECOND);
+    EXPECT_EQ(count, 1);
+    lab_free(&lab);
+}
+
 TEST(messages_to_a_dead_process_go_nowhere)
 {
     struct lab lab = lab_new(1, NULL);

@@ -1,0 +1,238 @@
+/* Find and stat: reads that take no lock, on any loop, unless they meet a mismatch.
+ *
+ *   LOOK -> OPENED -> [READ <-> PIECE -> PUT] ... -> UNWIND -> DONE
+ *     ^       |
+ *     '- LOCK-'   CORRUPT at first: again under the file's lock, where no change is under way; CORRUPT
+ *                 then is damage. On a loop that does not own the file: UNAVAILABLE, nothing put.
+ *
+ * A download is bound to the version it began with. A mismatch behind the first piece means that the
+ * file was changed in place: CONFLICT. */
+#include "storage/operation.h"
+
+enum { FIND_LOOK, FIND_OPENED, FIND_PIECE, FIND_PUT, FIND_UNWIND, FIND_DONE, FIND_STAGES };
+
+static struct find *find_of(struct machine *machine)
+{
+    return CONTAINER_OF(machine, struct find, machine);
+}
+
+static int find_look(struct machine *machine)
+{
+    struct find *find = find_of(machine);
+    err_t err = store_check_id(find->store, &find->fid);
+    if (err_is(err))
+        return machine_fail(machine, err);
+    int wait = machine_wait_in(machine, FIND_OPENED, 1);
+    object_open(&find->object, find->store, &find->fid, true, machine);
+    return wait;
+}
+
+static bool is_owned_here(const struct store *store, const struct fid *fid)
+{
+    return store_owner_loop(store, fid) == store->config.loop_index;
+}
+
+/* A mismatch: a change under way, or damage. The lock tells. */
+static int find_again(struct find *find)
+{
+    struct machine *machine = &find->machine;
+    if (!is_owned_here(find->store, &find->fid))
+        return machine_fail(machine, ERR(UNAVAILABLE, 0));
+    struct stream *stream;
+    err_t err = store_stream_of(find->store, &find->fid, &stream);
+    if (err_is(err))
+        return machine_fail(machine, err);
+    find->under_lock = true;
+    find->stream = stream;
+    if (file_lock(&stream->locks, &find->lock, &find->fid.identity, machine))
+        return FIND_LOOK;
+    return machine_wait_in(machine, FIND_LOOK, 1);
+}
+
+static err_t find_check(struct find *find)
+{
+    const struct slot_header *header = &find->object.header;
+    if (!version_is_none(find->if_version)
+        && !version_equals(find->if_version, header->version))
+        return ERR(CONFLICT, 0);
+    if (find->offset > header->size)
+        return ERR(RANGE, 0);
+    uint64_t left = header->size - find->offset;
+    find->at = find->offset;
+    find->end = find->offset + (find->size == 0 || find->size > left ? left : find->size);
+    return ERR_OK;
+}
+
+static int find_read(struct find *find)
+{
+    uint64_t size = find->end - find->at;
+    if (size > find->store->config.piece_size)
+        size = find->store->config.piece_size;
+    int wait = machine_wait_in(&find->machine, FIND_PIECE, 1);
+    object_read(&find->object, find->at, size);
+    return wait;
+}
+
+static int find_opened(struct machine *machine)
+{
+    struct find *find = find_of(machine);
+    err_t err = find->object.err;
+    if (err_has(err, ERR_CODE_CORRUPT) && !find->under_lock)
+        return find_again(find);
+    if (err_has(err, ERR_CODE_CORRUPT))
+        find->store->corrupt_reads++;
+    if (!err_is(err))
+        err = find_check(find);
+    return err_is(err) ? machine_fail(machine, err) : find_read(find);
+}
+
+static int find_piece(struct machine *machine)
+{
+    struct find *find = find_of(machine);
+    err_t err = find->object.err;
+    if (err_has(err, ERR_CODE_CORRUPT) && !find->is_told && !find->under_lock) {
+        object_close(&find->object);
+        return find_again(find);
+    }
+    if (err_has(err, ERR_CODE_CORRUPT) && find->is_told && !find->under_lock)
+        err = (err_t){err.site, ERR_CODE_CONFLICT, 0};
+    if (err_has(err, ERR_CODE_CORRUPT))
+        find->store->corrupt_reads++;
+    if (err_is(err))
+        return machine_fail(machine, err);
+    if (!find->is_told) {
+        find->is_told = true;
+        find->on_result(find);
+    }
+    find->at += find->object.data.size;
+    int wait = machine_wait_in(machine, FIND_PUT, 1);
+    find->outlet->put(find->outlet, find->object.data, find->at == find->end, machine);
+    return wait;
+}
+
+static int find_put(struct machine *machine)
+{
+    struct find *find = find_of(machine);
+    if (err_is(find->outlet->err))
+        return machine_fail(machine, find->outlet->err);
+    return find->at < find->end ? find_read(find) : FIND_UNWIND;
+}
+
+static int find_unwind(struct machine *machine)
+{
+    struct find *find = find_of(machine);
+    object_close(&find->object);
+    if (find->stream)
+        file_unlock(&find->stream->locks, &find->lock);
+    return FIND_DONE;
+}
+
+static int find_done(struct machine *machine)
+{
+    struct find *find = find_of(machine);
+    owner_close(&machine->owner);
+    find->store->running--;
+    find->done(find);
+    return STAGE_END;
+}
+
+static const struct stage find_stages[FIND_STAGES] = {
+    [FIND_LOOK] = {"look", find_look, BIT(FIND_OPENED), 5000},
+    [FIND_OPENED] = {"opened", find_opened, BIT(FIND_LOOK) | BIT(FIND_PIECE), 5000},
+    [FIND_PIECE] = {"piece", find_piece, BIT(FIND_PUT) | BIT(FIND_LOOK), 5000},
+    [FIND_PUT] = {"put", find_put, BIT(FIND_PIECE), 60000},
+    [FIND_UNWIND] = {"unwind", find_unwind, BIT(FIND_DONE), 0},
+    [FIND_DONE] = {"done", find_done, 0, 0},
+};
+static const struct machine_kind find_kind = {
+    "find", find_stages, FIND_STAGES, FIND_UNWIND, FIND_DONE};
+
+void find_start(struct find *find, struct store *store, struct outlet *outlet)
+{
+    find->store = store;
+    find->outlet = outlet;
+    store->running++;
+    machine_start(&find->machine, &find_kind, &store->io->run, DIRECTION_CLIENT);
+}
+
+/* ---- stat ---- */
+
+enum { STAT_LOOK, STAT_OPENED, STAT_UNWIND, STAT_DONE, STAT_STAGES };
+
+static struct stat_file *stat_of(struct machine *machine)
+{
+    return CONTAINER_OF(machine, struct stat_file, machine);
+}
+
+static int stat_look(struct machine *machine)
+{
+    struct stat_file *stat = stat_of(machine);
+    err_t err = store_check_id(stat->store, &stat->fid);
+    if (err_is(err))
+        return machine_fail(machine, err);
+    int wait = machine_wait_in(machine, STAT_OPENED, 1);
+    object_open(&stat->object, stat->store, &stat->fid, false, machine);
+    return wait;
+}
+
+static int stat_again(struct stat_file *stat)
+{
+    struct machine *machine = &stat->machine;
+    if (!is_owned_here(stat->store, &stat->fid))
+        return machine_fail(machine, ERR(UNAVAILABLE, 0));
+    struct stream *stream;
+    err_t err = store_stream_of(stat->store, &stat->fid, &stream);
+    if (err_is(err))
+        return machine_fail(machine, err);
+    stat->under_lock = true;
+    stat->stream = stream;
+    if (file_lock(&stream->locks, &stat->lock, &stat->fid.identity, machine))
+        return STAT_LOOK;
+    return machine_wait_in(machine, STAT_LOOK, 1);
+}
+
+static int stat_opened(struct machine *machine)
+{
+    struct stat_file *stat = stat_of(machine);
+    err_t err = stat->object.err;
+    if (err_has(err, ERR_CODE_CORRUPT) && !stat->under_lock)
+        return stat_again(stat);
+    stat->is_packed = stat->object.place.kind == PLACE_PACKED;
+    return err_is(err) ? machine_fail(machine, err) : STAT_UNWIND;
+}
+
+static int stat_unwind(struct machine *machine)
+{
+    struct stat_file *stat = stat_of(machine);
+    if (stat->stream)
+        file_unlock(&stat->stream->locks, &stat->lock);
+    return STAT_DONE;
+}
+
+static int stat_done(struct machine *machine)
+{
+    struct stat_file *stat = stat_of(machine);
+    owner_close(&machine->owner);
+    stat->store->running--;
+    if (!err_is(machine->err))
+        stat->on_result(stat);
+    object_close(&stat->object);
+    stat->done(stat);
+    return STAGE_END;
+}
+
+static const struct stage stat_stages[STAT_STAGES] = {
+    [STAT_LOOK] = {"look", stat_look, BIT(STAT_OPENED), 5000},
+    [STAT_OPENED] = {"opened", stat_opened, BIT(STAT_LOOK), 5000},
+    [STAT_UNWIND] = {"unwind", stat_unwind, BIT(STAT_DONE), 0},
+    [STAT_DONE] = {"done", stat_done, 0, 0},
+};
+static const struct machine_kind stat_kind = {
+    "stat", stat_stages, STAT_STAGES, STAT_UNWIND, STAT_DONE};
+
+void stat_start(struct stat_file *stat, struct store *store)
+{
+    stat->store = store;
+    store->running++;
+    machine_start(&stat->machine, &stat_kind, &store->io->run, DIRECTION_CLIENT);
+}

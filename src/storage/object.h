@@ -1,0 +1,57 @@
+/* A file's content, opened for reading: resolves the id (home, one hop of a forward, packed or
+ * single), verifies the header, and gives out verified bytes. A machine step inside an operation.
+ *
+ *   object_open -> (arrives) header, attributes, size -> object_read ... -> object_close
+ *
+ * No lock: a change under way makes it fail with CORRUPT where they meet. Whoever gets CORRUPT takes
+ * the lock of the file (on the loop that owns it) and asks again; CORRUPT then is damage. */
+#ifndef CAIRN_STORAGE_OBJECT_H
+#define CAIRN_STORAGE_OBJECT_H
+
+#include "storage/buffer_claim.h"
+#include "storage/store.h"
+
+struct object {
+    struct machine machine;
+    struct store *store;
+    struct machine *parent;
+    struct identity identity;
+    err_t err; /* of the last step */
+    struct place home;     /* where the id points */
+    struct place place;    /* where the content is: home itself, a slot, or a single file */
+    struct slot_header home_header;
+    struct slot_header header;    /* of the content: version, size, CRC, times */
+    struct span attributes;       /* valid until close */
+    struct span data;             /* of the last object_read (or of open) */
+    uint64_t data_offset;         /* where in the content */
+    bool has_home_header;         /* the home is packed and its header was good */
+    bool is_open;
+    /* its own */
+    struct buffer_claim small, work;
+    uint8_t *buffer;
+    size_t buffer_size, have, want;
+    struct chunk_ref ref;
+    struct chunk_ref home_ref;
+    struct io_op op;
+    struct iovec iov;
+    struct single_mount mount;
+    struct single_reader single;
+    bool is_single, at_target, wants_content;
+    uint64_t read_offset, read_size;
+    uint8_t meta[SLOT_META_MAX];
+};
+
+/** Open. wants_content: read the content along with the header where it fits (it is then in ->data,
+ * verified, from data_offset 0). Arrives at `parent`; object->err: NOT_FOUND, CORRUPT, OFFLINE, BUSY,
+ * NO_RESOURCE, IO. */
+void object_open(struct object *object, struct store *store, const struct fid *fid,
+    bool wants_content, struct machine *parent);
+
+/** Read [offset, offset + size) of the content; size at most config.piece_size. Arrives; ->data has
+ * exactly these bytes (cut at the end of the content), verified. Errors: RANGE, CORRUPT, IO. */
+void object_read(struct object *object, uint64_t offset, uint64_t size);
+
+/** Give everything back; at any time but between a call and its arrival. Nothing to do is fine. */
+void object_close(struct object *object);
+
+#endif
