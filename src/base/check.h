@@ -18,7 +18,7 @@ _Noreturn void check_failed(const char *what, const char *file, int line, const 
     ((condition) ? (void)0 : check_failed(#condition, __FILE__, __LINE__, __func__))
 #define UNREACHABLE(why) check_failed("unreachable: " why, __FILE__, __LINE__, __func__)
 
-#define BIT(n) (1u << (n))
+#define BIT(n) (UINT64_C(1) << (n))
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 #define CONTAINER_OF(pointer, type, member) \
     ((type *)(void *)((char *)(pointer)-offsetof(type, member)))

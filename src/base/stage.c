@@ -51,7 +51,7 @@ size_t run_queue_run(struct run_queue *queue)
 void machine_start(struct machine *machine, const struct machine_kind *kind,
     struct run_queue *queue, enum direction direction)
 {
-    CHECK(kind->stage_count <= 32 && kind->unwind < kind->stage_count);
+    CHECK(kind->stage_count <= 64 && kind->unwind < kind->stage_count);
     machine->kind = kind;
     machine->queue = queue;
     machine->err = ERR_OK;

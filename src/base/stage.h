@@ -19,7 +19,7 @@ struct machine;
 struct stage {
     const char *name;
     int (*run)(struct machine *machine); /* next stage, STAGE_WAIT, or (DONE only) STAGE_END */
-    uint32_t edges;                      /* BIT(stage) it may move to; UNWIND is always allowed */
+    uint64_t edges;                      /* BIT(stage) it may move to; UNWIND is always allowed */
     uint32_t deadline_ms;                /* longest expected stay; 0: none. Shown as overdue */
 };
 

@@ -187,15 +187,15 @@ static void check_number(const struct registry *registry, const struct registry_
     bool is_same_uuid = uuid_equals(&known->uuid, &heartbeat->uuid);
     if (!is_same_uuid && claim_holds(registry, known, event->now_ns))
         refuse(ret, ERR(EXISTS, 0),
-            "machine number %u belongs to the storage at %s (%s), which has another UUID than the "
-            "one at %s: give one of them another machine number",
+            "machine number %u: %s (%s) and %s have different UUIDs; give one of them another "
+            "number",
             known->machine, known->address, registry_life_name(known->life),
             shown(heartbeat->address, text));
     else if (is_same_uuid && known->life == REGISTRY_ALIVE
              && !span_equals_text(heartbeat->address, known->address))
         refuse(ret, ERR(EXISTS, 0),
-            "machine %u is alive at %s, and %s has the same UUID: one of them runs on a copy of "
-            "the other's disk",
+            "machine %u: %s is alive and %s has the same UUID; one of them runs on a copy of the "
+            "other's disk",
             known->machine, known->address, shown(heartbeat->address, text));
     else if (is_same_uuid
              && !span_equals_text(heartbeat->group, registry->tables.groups[known->group].name))

@@ -121,15 +121,16 @@ const struct mount_witness *mount_witness_of(const struct mount *mount, uint8_t 
 MUST err_t mount_enter(struct mount *mount);
 
 /** Write the status with the clean mark; nothing may be written to the mount point after it. Uses
- * io_call. CHECKs that no update is under way. A write or sync that failed (IO) has fenced the mount point.
- * Errors: OFFLINE (fenced before), IO, NO_SPACE, NO_RESOURCE. */
+ * io_call. CHECKs that no update is under way. A write or sync that failed (IO) has fenced the mount
+ * point. Errors: OFFLINE (fenced before), IO, NO_SPACE, NO_RESOURCE. */
 MUST err_t mount_finish(struct mount *mount);
 
 /** Give back what is held; nothing to do if nothing is. CHECKs that no update is under way. */
 void mount_close(struct mount *mount);
 
-/** Note the refusal; returns the error that goes with it. */
-err_t mount_refuse(struct mount *mount, enum mount_refusal refusal);
+/** Note the refusal and return the error that goes with it.
+ * Errors: the code of the refusal in MOUNT_REFUSALS, always. */
+MUST err_t mount_refuse(struct mount *mount, enum mount_refusal refusal);
 
 /** A sentence for the operator: the path, why it was refused, what was found and expected. Returns
  * `text`; "" if it was not refused. */

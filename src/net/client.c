@@ -330,6 +330,7 @@ static void start_connect(struct net_client *client)
 {
     client->is_connecting = true;
     client->connect = (struct io_op){.kind = IO_CONNECT,
+        .fd = IO_FD_NONE,
         .wake = connected,
         .owner = &client->machine.owner,
         .context = client,

@@ -396,7 +396,10 @@ static int run_done(struct machine *machine)
     ledger_release(&server->loop->io->ledger, &c->held, HELD_CONN);
     list_remove(&c->link);
     owner_close(&machine->owner);
+    uint64_t number = c->number;
     pool_give(&server->connections, c);
+    if (server->config.on_gone)
+        server->config.on_gone(server, number);
     server_connection_ended(server);
     return STAGE_END;
 }
@@ -457,6 +460,7 @@ struct net_connection *connection_open(struct net_server *server)
     if (!c)
         return NULL;
     *c = (struct net_connection){.server = server,
+        .number = ++server->opened,
         .is_kicked = true, /* the machine is about to run for the first time */
         .slot_waiter = {.ready = slot_came},
         .tick = {.tick = on_tick}};

@@ -33,6 +33,7 @@ struct net_move {
 struct net_connection {
     struct machine machine;
     struct net_server *server;
+    uint64_t number;
     struct held held;
     struct list link; /* in server->live */
     struct net_stream stream;

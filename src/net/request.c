@@ -12,6 +12,7 @@ struct net_request *request_open(struct net_connection *connection)
         .owner = &connection->machine.owner,
         .server = connection->server,
         .connection = connection,
+        .connection_number = connection->number,
         .out = {.left = reply_left}};
     list_push_back(&connection->requests, &request->link);
     connection->request_count++;

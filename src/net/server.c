@@ -136,6 +136,7 @@ void server_connection_ended(struct net_server *server)
 static err_t listen_now(struct net_server *server)
 {
     struct io_op op = {.kind = IO_LISTEN,
+        .fd = IO_FD_NONE,
         .owner = &server->owner,
         .ret_handle = &server->listener,
         .handle_life = LIFE_PROCESS,

@@ -39,6 +39,8 @@ struct net_server_config {
     uint64_t handshake_timeout_ns;
     struct handshake_policy policy; /* secrets borrowed */
     void (*on_request)(struct net_server *server, struct net_request *request);
+    /** A connection has ended; its number was that of its requests. May be NULL. */
+    void (*on_gone)(struct net_server *server, uint64_t connection_number);
     void *role; /* for on_request */
 };
 
@@ -50,6 +52,7 @@ struct net_server {
     struct pool connections, requests;
     struct list live; /* every net_connection */
     uint32_t connection_count;
+    uint64_t opened; /* connections so far: their numbers */
     uint64_t accepted, refused, handshakes, requests_served; /* counters */
     /* the listener */
     struct io_handle listener;
@@ -97,6 +100,7 @@ struct net_request {
     struct owner *owner; /* of the connection: who pays for what belongs to the request */
     struct net_server *server;
     struct net_connection *connection;
+    uint64_t connection_number; /* of this server, never used twice */
     void *op; /* the role's */
     /* net's own */
     struct list link; /* in connection->requests */

@@ -31,6 +31,7 @@ static void ticker_arm(struct net_ticker *ticker)
     if (list_is_empty(&ticker->members) || io_op_is_out(&ticker->op))
         return;
     ticker->op = (struct io_op){.kind = IO_TIMER,
+        .fd = IO_FD_NONE,
         .wake = ticker_wake,
         .owner = ticker->owner,
         .context = ticker,

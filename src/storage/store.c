@@ -37,14 +37,17 @@ static err_t store_take(struct store *store)
 {
     const struct store_config *config = &store->config;
     void *block;
-    TRY(mem_take(store->mem, &store->owner, sizeof(struct store_mount) * STORE_MOUNTS_MAX, 0, &block));
+    TRY(mem_take(
+        store->mem, &store->owner, sizeof(struct store_mount) * STORE_MOUNTS_MAX, 0, &block));
     store->mounts = block;
     for (size_t i = 0; i < STORE_MOUNTS_MAX; i++)
         store->mounts[i].root = IO_HANDLE_NONE;
-    TRY(chunk_files_init(&store->files, store->io, store->mem, config->chunk_file_count,
-        root_of_chunk, store));
+    TRY(chunk_files_init(
+        &store->files, store->io, store->mem, config->chunk_file_count, root_of_chunk, store));
     TRY(pool_init(&store->small_buffers, store->mem, &store->io->ledger, "small-buffers",
         STORE_SMALL_SIZE, config->small_buffer_count, 64, &store->owner));
+    TRY(pool_init(&store->modify_buffers, store->mem, &store->io->ledger, "modify-buffers",
+        store_modify_size(config), config->modify_buffer_count, 4096, &store->owner));
     return pool_init(&store->work_buffers, store->mem, &store->io->ledger, "work-buffers",
         store_work_size(config), config->work_buffer_count, 4096, &store->owner);
 }
@@ -53,6 +56,8 @@ static void store_give(struct store *store)
 {
     if (store->work_buffers.mem)
         pool_fini(&store->work_buffers);
+    if (store->modify_buffers.mem)
+        pool_fini(&store->modify_buffers);
     if (store->small_buffers.mem)
         pool_fini(&store->small_buffers);
     if (store->files.io)

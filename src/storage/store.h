@@ -14,6 +14,7 @@ enum {
     STORE_MOUNTS_MAX = 256,
     /* beside the content itself, a work buffer has room for headers, checksum pages and one block */
     STORE_WORK_EXTRA = 4 * BLOCKS_PAGE_SIZE + 2 * BLOCK_SIZE,
+    STORE_MODIFY_EXTRA = SINGLE_CHANGE_BUFFER + BLOCKS_PAGE_SIZE,
     STORE_SMALL_SIZE = 16 * 1024, /* a small buffer: finds of slots up to this size */
 };
 
@@ -21,28 +22,28 @@ struct store_config {
     uint32_t machine;
     uint8_t storage_uuid[16];
     char group[GROUP_NAME_MAX + 1];
-    uint32_t inline_max;     /* bytes: contents up to this travel in the log record */
-    uint32_t single_min;     /* bytes: larger contents are single files; at most SLOT_SIZE_MAX / 4 */
-    uint32_t piece_size;     /* bytes of content that a download hands out at a time */
+    uint32_t inline_max; /* bytes: contents up to this travel in the log record */
+    uint32_t single_min; /* bytes: larger contents are single files; at most SLOT_SIZE_MAX / 4 */
+    uint32_t piece_size; /* bytes of content that a download hands out at a time */
     uint32_t chunk_size, log_segment_size, log_buffer_size, log_segment_count_max;
     uint32_t free_slot_count;
-    uint32_t chunk_file_count;   /* descriptors kept open for chunk files */
-    uint32_t small_buffer_count, work_buffer_count;
+    uint32_t chunk_file_count; /* descriptors kept open for chunk files */
+    uint32_t small_buffer_count, work_buffer_count, modify_buffer_count;
     uint64_t checkpoint_bytes;
-    uint32_t slack_default;  /* for mutable files, as in UPLOAD */
+    uint32_t slack_default; /* for mutable files, as in UPLOAD */
     uint16_t loop_index, loop_count;
 };
 
 struct store_mount {
-    struct io_handle root;        /* this loop's handle of the directory */
+    struct io_handle root; /* this loop's handle of the directory */
     bool is_there;
     bool is_fenced;
-    err_t cause;                  /* of the fence */
+    err_t cause; /* of the fence */
     uint8_t mount_uuid[16];
-    uint8_t stream_count;         /* fixed at format */
+    uint8_t stream_count; /* fixed at format */
     uint64_t incarnation;
     uint64_t total_bytes, free_bytes, reserve_bytes; /* refreshed by the role */
-    struct stream *streams[256];  /* those that this loop owns; NULL: another loop's */
+    struct stream *streams[256]; /* those that this loop owns; NULL: another loop's */
 };
 
 struct store {
@@ -54,8 +55,9 @@ struct store {
     struct chunk_files files;
     struct store_mount *mounts; /* STORE_MOUNTS_MAX */
     struct pool small_buffers, work_buffers;
-    uint32_t stream_cursor; /* uploads go round robin over the streams of a mount point */
-    uint32_t running;       /* operations in flight */
+    struct pool modify_buffers; /* taken before a work buffer, never behind one */
+    uint32_t stream_cursor;     /* uploads go round robin over the streams of a mount point */
+    uint32_t running;           /* operations in flight */
     /* a mount point was fenced on this loop: the role tells the others */
     void (*on_fence)(void *context, uint8_t mount, err_t err);
     void *context;
@@ -68,6 +70,12 @@ static inline size_t store_work_size(const struct store_config *config)
     uint32_t content =
         config->single_min > config->piece_size ? config->single_min : config->piece_size;
     return content + STORE_WORK_EXTRA;
+}
+
+/** Bytes of a modify buffer: the new content behind what single files need. */
+static inline size_t store_modify_size(const struct store_config *config)
+{
+    return STORE_MODIFY_EXTRA + config->single_min;
 }
 
 /** Take memory and pools. Errors: BUSY, NO_RESOURCE. Nothing is held on failure. */
@@ -97,7 +105,7 @@ uint16_t store_owner_loop(const struct store *store, const struct fid *fid);
 /** The stream of this id on this loop. Errors: NOT_FOUND (no such mount point or stream), OFFLINE
  * (fenced), WRONG_NODE (the id's origin or group is not ours). CHECKs that this loop owns it. */
 MUST err_t store_stream_of(struct store *store, const struct fid *fid, struct stream **ret);
-/** The same checks for a read on any loop. */
+/** The same checks for a read on any loop. Errors: WRONG_NODE, NOT_FOUND, OFFLINE. */
 MUST err_t store_check_id(const struct store *store, const struct fid *fid);
 
 /** A stream of mount point `mount` on this loop for an upload. Errors: OFFLINE, NOT_FOUND. */

@@ -251,7 +251,6 @@ static struct net_server_config demo_config(struct demo *demo, const struct demo
         .on_request = on_request,
         .role = demo,
     };
-    EXPECT_OK(io_address_parse("127.0.0.1:0", &config.address));
     return config;
 }
 
@@ -263,19 +262,29 @@ static void demo_show(struct demo *demo)
     open_demos[i] = demo;
 }
 
-void demo_open(struct demo *demo, const struct demo_options *options)
+void demo_open_on(struct demo *demo, struct io *io, const struct io_address *address,
+    const struct demo_options *options)
 {
-    *demo = (struct demo){};
+    *demo = (struct demo){.io = io};
     set_secret(&demo->secrets.client, options->client_secret);
     set_secret(&demo->secrets.node, options->node_secret);
-    EXPECT_OK(uring_io_new(&(struct uring_options){.entries = 64, .loop_count = 1}, &demo->io));
     mem_init(&demo->mem, &demo->io->ledger);
     EXPECT_OK(net_loop_init(&demo->loop, demo->io, &demo->mem,
         &(struct net_loop_config){.small_count = (uint32_t)or_else(options->small_count, 40),
             .large_count = (uint32_t)or_else(options->large_count, 8),
-            .tick_ns = 5000000}));
+            .tick_ns = or_else(options->tick_ns, 5000000)}));
     struct net_server_config config = demo_config(demo, options);
+    config.address = *address;
     EXPECT_OK(net_server_start(&demo->server, &demo->loop, &config));
+}
+
+void demo_open(struct demo *demo, const struct demo_options *options)
+{
+    struct io *io;
+    struct io_address address;
+    EXPECT_OK(io_address_parse("127.0.0.1:0", &address));
+    EXPECT_OK(uring_io_new(&(struct uring_options){.entries = 64, .loop_count = 1}, &io));
+    demo_open_on(demo, io, &address, options);
     demo_show(demo);
 }
 
@@ -284,6 +293,13 @@ void demo_hide(struct demo *demo)
     for (size_t i = 0; i < ARRAY_LEN(open_demos); i++)
         if (open_demos[i] == demo)
             open_demos[i] = NULL;
+}
+
+void demo_fini(struct demo *demo)
+{
+    net_server_fini(&demo->server);
+    net_loop_fini(&demo->loop);
+    ledger_check_empty(&demo->io->ledger);
 }
 
 void demo_close(struct demo *demo)
@@ -295,9 +311,7 @@ void demo_close(struct demo *demo)
         if (demo->sinks[i].request && !demo->sinks[i].request->wake)
             sink_end(&demo->sinks[i]);
     TURN_UNTIL(net_server_is_idle(&demo->server) && net_loop_is_idle(&demo->loop));
-    net_server_fini(&demo->server);
-    net_loop_fini(&demo->loop);
-    ledger_check_empty(&demo->io->ledger);
+    demo_fini(demo);
     demo->io->backend->free(demo->io);
     demo_hide(demo);
 }

@@ -48,10 +48,16 @@ struct demo_options {
     uint32_t connection_max, request_max, pipeline_max; /* 0: 16, 64, 8 */
     uint32_t small_count, large_count;                  /* 0: 40, 8 */
     uint64_t idle_ns, send_ns, handshake_ns;            /* 0: 10 s */
+    uint64_t tick_ns;                                   /* 0: 5 ms */
     const char *client_secret, *node_secret;            /* NULL: none */
 };
 
 void demo_open(struct demo *demo, const struct demo_options *options);
+/** The same on a loop of the caller's, listening on `address`; not turned by fixture_turn(). */
+void demo_open_on(struct demo *demo, struct io *io, const struct io_address *address,
+    const struct demo_options *options);
+/** Give everything back but the loop; the server must be idle. */
+void demo_fini(struct demo *demo);
 /** Cut what is there, wait for the end, check that nothing is held. */
 void demo_close(struct demo *demo);
 /** Take it out of fixture_turn(), because a thread turns it. */

@@ -638,3 +638,52 @@ TEST(with_secrets_node_verbs_of_clients_are_denied_and_the_connection_stays)
     expect_alive();
     close_both(&demo);
 }
+
+/* ---- the beginning ---- */
+
+static bool started_with_refusal(uint64_t countdown)
+{
+    struct demo demo;
+    struct mem mem;
+    struct net_loop loop;
+    struct net_server server;
+    demo_open(&demo, &(struct demo_options){}); /* for its loop */
+    mem_init(&mem, &demo.io->ledger);
+    demo.io->ledger.refusal = (struct refusal){.countdown = countdown};
+    struct net_server_config config = demo.server.config;
+    struct net_loop_config loop_config = {.small_count = 4, .large_count = 2, .tick_ns = 5000000};
+    err_t err = net_loop_init(&loop, demo.io, &mem, &loop_config);
+    bool has_loop = !err_is(err);
+    if (has_loop)
+        err = net_server_start(&server, &loop, &config);
+    bool fired = demo.io->ledger.refusal.fired;
+    demo.io->ledger.refusal = (struct refusal){};
+    if (has_loop && !err_is(err)) {
+        net_server_drain(&server);
+        TURN_UNTIL(net_server_is_idle(&server) && net_loop_is_idle(&loop));
+        net_server_fini(&server);
+    }
+    if (has_loop)
+        net_loop_fini(&loop);
+    demo_close(&demo); /* checks that nothing is held */
+    return fired;
+}
+
+TEST(a_start_that_is_refused_holds_nothing)
+{
+    uint64_t n = 1;
+    while (started_with_refusal(n))
+        n++;
+    EXPECT(n > 5);
+}
+
+TEST(an_address_in_use_is_an_error)
+{
+    struct demo demo;
+    struct net_server second;
+    demo_open(&demo, &(struct demo_options){});
+    struct net_server_config config = demo.server.config;
+    config.address = demo.server.address;
+    EXPECT(err_is(net_server_start(&second, &demo.loop, &config)));
+    demo_close(&demo);
+}
