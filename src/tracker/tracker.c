@@ -14,6 +14,7 @@ void tracker_config_default(struct tracker_config *ret)
         .pools_max = 64,
         .connection_max = 1024,
         .interval_ns = NS_PER_S,
+        .idle_ns = NS_PER_MINUTE,
         .tick_ns = 100 * NS_PER_MS,
         .registry = {.dead_ns = 5 * NS_PER_S,
             .claim_ns = 60 * NS_PER_S,
@@ -83,7 +84,7 @@ static err_t take_tables(struct tracker *tracker)
     return ERR_OK;
 }
 
-/* Each connection works on one request at a time: whoever wants more opens another connection. */
+/* One request per connection is the rule; a few may pipeline, and then others may have to wait. */
 static struct net_server_config server_config(struct tracker *tracker)
 {
     const struct tracker_config *config = &tracker->config;
@@ -92,7 +93,7 @@ static struct net_server_config server_config(struct tracker *tracker)
         .connection_max = config->connection_max,
         .request_max = config->connection_max,
         .pipeline_max = 4,
-        .idle_timeout_ns = 10 * NS_PER_MINUTE,
+        .idle_timeout_ns = config->idle_ns,
         .send_timeout_ns = 10 * NS_PER_S,
         .handshake_timeout_ns = 5 * NS_PER_S,
         .policy = {.secrets = config->secrets, .server_role = SERVER_TRACKER},

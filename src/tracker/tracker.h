@@ -24,6 +24,7 @@ struct tracker_config {
     uint32_t storages_max, groups_max, pools_max;
     uint32_t connection_max;         /* clients and storages together */
     uint64_t interval_ns;            /* told to storages: how often they should send */
+    uint64_t idle_ns;                /* a connection on which nothing comes for so long is closed */
     uint64_t tick_ns;                /* how exact deadlines are */
     struct registry_config registry; /* its pools are borrowed */
 };

@@ -8,10 +8,10 @@ static void open_town_of(unsigned storages)
     static const char *const groups[] = {"g1", "g1", "g2", "g2"};
     town_open(&town);
     town_open_tracker(&town, 0);
-    for (unsigned i = 0; i < storages; i++)
+    for (unsigned i = 0; i < storages; i++) { /* one after the other: groups come in that order */
         town_start_storage(&town, town_storage(&town, i, groups[i], "images"));
-    for (unsigned i = 0; i < storages; i++)
         TURN_UNTIL(&town, town_is_running(&town, 0, i + 1));
+    }
 }
 
 TEST(storages_that_beat_are_named_to_clients)
@@ -44,7 +44,8 @@ TEST(a_restarted_tracker_is_complete_after_one_heartbeat_of_each)
     for (unsigned i = 0; i < 4; i++)
         EXPECT(town.storages[i].heartbeat.links[0].sent >= 2);
     EXPECT(town_connect(&town, 0, ROLE_CLIENT, NULL));
-    EXPECT_TEXT(town_ask(&town, QUERY_UPLOAD, "images", 0), "1234");
+    EXPECT_TEXT(town_ask(&town, QUERY_FIND, "g1", 0), "12");
+    EXPECT_TEXT(town_ask(&town, QUERY_FIND, "g2", 0), "34");
     town_close(&town);
 }
 
@@ -80,6 +81,20 @@ TEST(a_storage_that_falls_silent_is_dead_after_the_deadline_and_welcome_back)
     EXPECT_EQ(storage->heartbeat.links[0].sent, 1);
     heartbeat_now(&storage->heartbeat);
     TURN_UNTIL(&town, town_is_running(&town, 0, 1));
+    town_close(&town);
+}
+
+TEST(a_connection_on_which_nothing_comes_is_closed_and_those_that_beat_stay)
+{
+    town_open(&town);
+    town.tracker_config.idle_ns = 100 * NS_PER_MS;
+    town_open_tracker(&town, 0);
+    town_start_storage(&town, town_storage(&town, 0, "g1", "images"));
+    EXPECT(town_connect(&town, 0, ROLE_CLIENT, NULL));
+    TURN_UNTIL(&town, town.is_client_closed);
+    EXPECT_ERR(town.client_err, CLOSED);
+    EXPECT(town_is_running(&town, 0, 1));
+    EXPECT_EQ(town.trackers[0].server.accepted, 2);
     town_close(&town);
 }
 
