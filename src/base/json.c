@@ -63,12 +63,12 @@ static void open_level(struct json *json, const char *key, bool is_array)
     put_plain(json, is_array ? "[" : "{");
 }
 
-void json_object(struct json *json, const char *key)
+void json_begin_object(struct json *json, const char *key)
 {
     open_level(json, key, false);
 }
 
-void json_array(struct json *json, const char *key)
+void json_begin_array(struct json *json, const char *key)
 {
     open_level(json, key, true);
 }
@@ -92,7 +92,7 @@ void json_bool(struct json *json, const char *key, bool value)
     put_plain(json, value ? "true" : "false");
 }
 
-void json_null(struct json *json, const char *key)
+void json_none(struct json *json, const char *key)
 {
     put_key(json, key);
     put_plain(json, "null");

@@ -331,28 +331,21 @@ static err_t redo_change(struct single_redo *redo, const struct record *record)
     return err;
 }
 
+/* How a file was made tells more than the kind: any modify may have gone out of place. */
 err_t single_redo(struct single_redo *redo, const struct record *record)
 {
     struct span meta;
     bool is_single = single_record_meta(record, &meta);
     bool frees = record->flags & RECORD_FREES && record->freed.kind == PLACE_SINGLE;
-    switch (record->kind) {
-    case RECORD_UPLOAD:
-    case RECORD_REPLACE:
-        if (is_single && record->flags & RECORD_RENAMES)
-            return redo_rename(redo, record, meta);
-        return frees ? redo_free(redo, record) : ERR_OK;
-    case RECORD_WRITE:
-    case RECORD_APPEND:
-    case RECORD_TRUNCATE:
-        if (is_single)
-            return redo_change(redo, record);
-        return frees ? redo_free(redo, record) : ERR_OK;
-    case RECORD_DELETE:
-        return is_single || frees ? redo_unlink(redo, &record->identity) : ERR_OK;
-    default:
+    if (record->kind < RECORD_UPLOAD || record->kind > RECORD_DELETE)
         return ERR_OK;
-    }
+    if (record->kind == RECORD_DELETE)
+        return is_single || frees ? redo_unlink(redo, &record->identity) : ERR_OK;
+    if (is_single && record->flags & RECORD_RENAMES)
+        return redo_rename(redo, record, meta);
+    if (is_single && record->kind >= RECORD_WRITE)
+        return redo_change(redo, record);
+    return frees ? redo_free(redo, record) : ERR_OK;
 }
 
 /* ---- the end ---- */

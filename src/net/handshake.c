@@ -164,7 +164,7 @@ static err_t welcome_check(const struct handshake_client *handshake)
         return welcome->proof_needed ? ERR(DENIED, 0) : ERR_OK;
     struct key32 expected;
     auth_prove(handshake->secret, AUTH_SERVER, &handshake->hello, welcome, &expected);
-    if (!welcome->proof_needed || !auth_proof_equals(&expected, &welcome->proof))
+    if (!auth_proof_equals(&expected, &welcome->proof))
         return ERR(DENIED, 0);
     return ERR_OK;
 }

@@ -22,7 +22,8 @@ void move_ask(struct net_connection *connection)
 {
     struct io *here = connection->server->loop->io;
     struct net_move *move = &connection->move;
-    CHECK(!connection->stream.input.large && connection->stream.input.skip_size == 0);
+    const struct net_input *input = &connection->stream.input;
+    CHECK(!input->has_frame && !input->large && input->skip_size == 0);
     move->stage = MOVE_ASKED;
     move->fd = io_handle_release(here, &connection->stream.socket);
     move->message.deliver = move_arrived;
@@ -45,8 +46,6 @@ void move_resume(struct net_connection *connection)
 static bool copy_unread(struct net_input *to, const struct net_input *from)
 {
     uint32_t unread = from->end - from->begin;
-    to->frame = from->frame;
-    to->has_frame = from->has_frame;
     if (unread == 0)
         return true;
     to->small = net_buffer_take(&to->buffers->small, to->owner);
@@ -98,7 +97,7 @@ static struct net_request *copy_request(
 /* False: no room, nothing has changed but a connection that ends by itself. */
 static bool move_take(struct net_server *here, const struct net_connection *from)
 {
-    if (here->is_draining || here->connection_count >= here->config.connection_max)
+    if (here->is_draining)
         return false;
     struct net_connection *to = connection_open(here);
     if (!to)

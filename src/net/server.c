@@ -72,10 +72,8 @@ static void seal_refusal(struct net_server *server)
 
 static void serve_accepted(struct net_server *server)
 {
-    struct net_connection *connection = NULL;
-    if (server->connection_count < server->config.connection_max)
-        connection = connection_open(server);
-    if (!connection) {
+    struct net_connection *connection = connection_open(server);
+    if (!connection) { /* connection_max of them are there */
         refuse(server);
         return;
     }

@@ -30,7 +30,7 @@ static void write_storage(struct json *json, const struct registry *registry,
 {
     const struct registry_group *group = &registry->tables.groups[storage->group];
     bool is_alive = storage->life == REGISTRY_ALIVE;
-    json_object(json, NULL);
+    json_begin_object(json, NULL);
     json_number(json, "machine", storage->machine);
     write_uuid(json, &storage->uuid);
     json_text(json, "group", group->name);
@@ -66,7 +66,7 @@ static void write_group(struct json *json, const struct registry *registry, uint
     const struct registry_group *group = &registry->tables.groups[index];
     struct registry_summary summary;
     registry_summarize_group(registry, index, &summary);
-    json_object(json, NULL);
+    json_begin_object(json, NULL);
     json_text(json, "group", group->name);
     json_text(json, "pool", registry->tables.pools[group->pool].name);
     write_summary(json, &summary);
@@ -78,7 +78,7 @@ static void write_pool(struct json *json, const struct registry *registry, uint3
     const struct registry_pool *pool = &registry->tables.pools[index];
     struct registry_summary summary;
     registry_summarize_pool(registry, index, &summary);
-    json_object(json, NULL);
+    json_begin_object(json, NULL);
     json_text(json, "pool", pool->name);
     json_text(json, "balance", balance_policy_name(pool->policy));
     json_number(json, "groups", pool->group_count);
@@ -92,21 +92,21 @@ void status_write(
     const struct registry_tables *tables = &registry->tables;
     struct json json;
     json_begin(&json, w);
-    json_object(&json, NULL);
+    json_begin_object(&json, NULL);
     json_text(&json, "role", "tracker");
     json_number(&json, "started", times->started_wall_ns / NS_PER_S);
     json_number(&json, "now", times->now_wall_ns / NS_PER_S);
-    json_array(&json, "storages");
+    json_begin_array(&json, "storages");
     for (uint32_t i = 0; i < tables->storages_max; i++)
         if (tables->storages[i].machine != 0)
             write_storage(&json, registry, &tables->storages[i], times->now_ns);
     json_end(&json);
-    json_array(&json, "groups");
+    json_begin_array(&json, "groups");
     for (uint32_t i = 0; i < tables->groups_max; i++)
         if (tables->groups[i].name[0] != '\0')
             write_group(&json, registry, i);
     json_end(&json);
-    json_array(&json, "pools");
+    json_begin_array(&json, "pools");
     for (uint32_t i = 0; i < tables->pools_max; i++)
         if (tables->pools[i].name[0] != '\0')
             write_pool(&json, registry, i);

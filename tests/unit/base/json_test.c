@@ -24,19 +24,19 @@ static const char *text_of(struct page *page)
 
 static void write_sample(struct json *json)
 {
-    json_object(json, NULL);
+    json_begin_object(json, NULL);
     json_text(json, "role", "tracker");
-    json_array(json, "numbers");
+    json_begin_array(json, "numbers");
     json_number(json, NULL, 0);
     json_number(json, NULL, UINT64_MAX);
-    json_object(json, NULL);
+    json_begin_object(json, NULL);
     json_end(json);
-    json_array(json, NULL);
+    json_begin_array(json, NULL);
     json_end(json);
     json_end(json);
     json_bool(json, "yes", true);
     json_bool(json, "no", false);
-    json_null(json, "nothing");
+    json_none(json, "nothing");
     json_end(json);
 }
 

@@ -411,6 +411,8 @@ static int job_prepared(struct machine *machine)
         return UNWIND;
     struct record record = {.kind = job->kind == JOB_UPLOAD ? RECORD_UPLOAD : RECORD_REPLACE,
         .home = {.kind = PLACE_SINGLE}};
+    if (job->kind == JOB_PATCH)
+        record.kind = RECORD_WRITE; /* what was asked for, although it went out of place */
     if (job_makes(job))
         single_writer_record(&job->writer, &record);
     else

@@ -557,6 +557,30 @@ TEST(a_record_that_can_not_be_meant_is_refused)
     end(&bench);
 }
 
+TEST(a_content_that_moved_into_a_slot_frees_its_file_unless_a_later_one_took_its_place)
+{
+    for (unsigned is_later = 0; is_later < 2; is_later++) {
+        struct bench bench;
+        start(&bench, 1, 1 << 20);
+        put(&bench, JOB_UPLOAD, 0, 1000);
+        if (is_later)
+            put(&bench, JOB_REPLACE, 0, 1000);
+        struct single_redo redo = {
+            .mount = &bench.mount, .owner = &bench.owner, .dirty = &bench.dirty};
+        struct record record = {.kind = RECORD_REPLACE,
+            .flags = RECORD_FREES,
+            .identity = bench.identity,
+            .version = {1, BENCH_MACHINE + 1},
+            .home = {.kind = PLACE_PACKED},
+            .freed = {.kind = PLACE_SINGLE}};
+        EXPECT_OK(single_redo(&redo, &record));
+        EXPECT_OK(single_redo(&redo, &record));
+        bench.model.exists = is_later;
+        bench_verify(&bench);
+        end(&bench);
+    }
+}
+
 /* ---- refusals ---- */
 
 struct refused {

@@ -315,6 +315,36 @@ TEST(a_cancelled_call_ends_and_others_go_on)
     close_both(&demo);
 }
 
+static void on_frame_cancel(
+    struct net_call *call, const struct frame *frame, struct span meta, struct span data)
+{
+    on_frame(call, frame, meta, data);
+    if (((struct caller *)call->context)->frames == 2)
+        net_call_cancel(call);
+}
+
+TEST(a_call_cancelled_by_its_own_frame_gets_no_other)
+{
+    struct demo demo;
+    open_both(&demo, &(struct demo_options){});
+    struct writer fields = begin(&callers[0]);
+    callers[0].call.on_frame = on_frame_cancel;
+    msg_find_encode(&(struct msg_find){.offset = 100, .size = 100000}, &fields);
+    EXPECT_OK(net_call_start(&peer.client, &callers[0].call, MSG_FIND, 0, &fields, NULL, 0));
+    TURN_UNTIL(demo.streaming == 1);
+    net_client_pause(&peer.client); /* so that many frames are there at once */
+    TURN_UNTIL(demo.streaming == 0);
+    EXPECT_EQ(callers[0].frames, 0);
+    net_client_resume(&peer.client);
+    TURN_UNTIL(callers[0].ends);
+    EXPECT_ERR(callers[0].err, CANCELLED);
+    EXPECT_EQ(callers[0].frames, 2);
+    EXPECT_OK(start_plain(&callers[1], MSG_PING));
+    TURN_UNTIL(callers[1].ends);
+    EXPECT_OK(callers[1].err);
+    close_both(&demo);
+}
+
 TEST(the_loss_of_the_connection_ends_every_call)
 {
     struct demo demo;
