@@ -133,6 +133,7 @@ static uint64_t work_bytes(const struct storage_config *config)
     struct store_config store = {
         .single_min = (uint32_t)config->single_min, .piece_size = (uint32_t)config->piece_size};
     return pool_bytes(store_work_size(&store), config->work_buffers, 4096)
+           + pool_bytes(store_modify_size(&store), config->modify_buffers, 4096)
            + pool_bytes(STORE_SMALL_SIZE, config->small_buffers, 64);
 }
 
@@ -153,7 +154,7 @@ static void sum_memory(const struct storage_budget_request *request, struct stor
     terms[STORAGE_MEMORIES_REQUESTS] =
         loops
         * (pool_bytes(sizeof(struct net_request), budget->request_max, 0)
-            + native_bytes(budget->request_max));
+            + native_bytes(budget->request_max, (uint32_t)config->chunk_size));
     terms[STORAGE_MEMORIES_WORK_BUFFERS] = loops * work_bytes(config);
     terms[STORAGE_MEMORIES_STREAMS] = budget->stream_count * stream_bytes(config);
     terms[STORAGE_MEMORIES_CHUNK_FILES] =

@@ -46,7 +46,7 @@ struct storage_config {
     uint64_t connection_max;    /* of each loop, like all counts that follow */
     uint64_t pipeline_max;      /* requests of one connection at one time */
     uint64_t request_max;       /* requests of all connections at one time */
-    uint64_t small_buffers, work_buffers;
+    uint64_t small_buffers, work_buffers, modify_buffers;
     uint64_t receive_buffers, receive_large_buffers;
     uint64_t chunk_files;       /* descriptors kept open for chunk files */
     uint64_t free_slots;        /* of each stream, kept in memory */

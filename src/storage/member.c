@@ -26,6 +26,7 @@ static struct store_config store_config_of(const struct storage_loop *loop)
         .chunk_file_count = storage->budget.chunk_files,
         .small_buffer_count = (uint32_t)config->small_buffers,
         .work_buffer_count = (uint32_t)config->work_buffers,
+        .modify_buffer_count = (uint32_t)config->modify_buffers,
         .checkpoint_bytes = config->checkpoint_bytes,
         .slack_default = slack_of(config),
         .loop_index = loop->index,

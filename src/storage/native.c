@@ -3,10 +3,33 @@
 #include "net/error.h"
 #include "storage/native_op.h"
 
-uint64_t native_bytes(uint32_t request_max)
+uint64_t native_bytes(uint32_t request_max, uint32_t chunk_size)
 {
     return pool_bytes(sizeof(struct native_op), request_max + NATIVE_RELAYS, 0)
-           + pool_bytes(NATIVE_PAGE_SIZE, NATIVE_PAGES, 0);
+           + pool_bytes(NATIVE_PAGE_SIZE, NATIVE_PAGES, 0) + list_memory_bytes(chunk_size);
+}
+
+static err_t take(struct native *native, uint32_t request_max)
+{
+    struct storage_loop *loop = native->loop;
+    struct ledger *ledger = &loop->io->ledger;
+    TRY(pool_init(&native->ops, &loop->mem, ledger, "native.operations", sizeof(struct native_op),
+        request_max + NATIVE_RELAYS, 0, &native->owner));
+    TRY(pool_init(&native->pages, &loop->mem, ledger, "native.pages", NATIVE_PAGE_SIZE,
+        NATIVE_PAGES, 0, &native->owner));
+    return list_memory_init(
+        &native->list, &loop->mem, &native->owner, loop->store.config.chunk_size);
+}
+
+static void give(struct native *native)
+{
+    if (native->list.mem)
+        list_memory_fini(&native->list);
+    if (native->pages.mem)
+        pool_fini(&native->pages);
+    if (native->ops.mem)
+        pool_fini(&native->ops);
+    owner_close(&native->owner);
 }
 
 err_t native_init(struct native *native, struct storage_loop *loop, uint32_t request_max)
@@ -14,23 +37,16 @@ err_t native_init(struct native *native, struct storage_loop *loop, uint32_t req
     *native = (struct native){.loop = loop};
     owner_open(&native->owner, "native", DIRECTION_OWN, io_now(loop->io));
     list_init(&native->running);
-    TRY(pool_init(&native->ops, &loop->mem, &loop->io->ledger, "native.operations",
-        sizeof(struct native_op), request_max + NATIVE_RELAYS, 0, &native->owner));
-    err_t err = pool_init(&native->pages, &loop->mem, &loop->io->ledger, "native.pages",
-        NATIVE_PAGE_SIZE, NATIVE_PAGES, 0, &native->owner);
-    if (err_is(err)) {
-        pool_fini(&native->ops);
-        owner_close(&native->owner);
-    }
+    err_t err = take(native, request_max);
+    if (err_is(err))
+        give(native);
     return err;
 }
 
 void native_fini(struct native *native)
 {
     CHECK(native->running_count == 0);
-    pool_fini(&native->pages);
-    pool_fini(&native->ops);
-    owner_close(&native->owner);
+    give(native);
 }
 
 /* ---- operations ---- */

@@ -11,6 +11,7 @@
 #define CAIRN_STORAGE_NATIVE_H
 
 #include "net/server.h"
+#include "storage/list.h"
 #include "storage/operation.h"
 
 struct storage_loop;
@@ -20,6 +21,7 @@ struct native {
     struct owner owner;
     struct pool ops;   /* struct native_op */
     struct pool pages; /* of 256 KiB: list and status */
+    struct list_memory list;
     struct list running;
     uint32_t running_count;
 };
@@ -31,7 +33,7 @@ enum {
 };
 
 /** Bytes of memory for the operations of one loop. */
-uint64_t native_bytes(uint32_t request_max);
+uint64_t native_bytes(uint32_t request_max, uint32_t chunk_size);
 
 /** Errors: BUSY, NO_RESOURCE; nothing is held then. */
 MUST err_t native_init(struct native *native, struct storage_loop *loop, uint32_t request_max);

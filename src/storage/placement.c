@@ -17,12 +17,12 @@ static size_t gather(const struct store *store, const struct storage_config *con
 bool placement_pick(const struct store *store, const struct storage_config *config,
     struct balance_cursor *cursor, uint64_t size, uint8_t *ret_mount)
 {
-    struct balance_candidate candidates[STORAGE_MOUNTS_MAX];
+    struct balance_candidate candidates[STORAGE_MOUNTS_MAX] = {0};
     size_t count = gather(store, config, candidates);
     struct balance_request request = {.policy = (enum balance_policy)config->balance,
         .master_id = (uint32_t)config->master_mount,
         .size_bytes = size};
-    uint32_t chosen;
+    uint32_t chosen = 0;
     if (balance_pick(&request, candidates, count, cursor, &chosen)) {
         *ret_mount = (uint8_t)candidates[chosen].id;
         return true;

@@ -110,17 +110,17 @@ static void write_totals(struct json *json, const struct storage *storage)
 
 static void write_budget(struct json *json, const struct storage_budget *budget)
 {
-    json_object(json, "budget");
+    json_begin_object(json, "budget");
     json_number(json, "descriptor_limit", budget->descriptor_limit);
     json_number(json, "descriptor_sum", budget->descriptor_sum);
     json_bool(json, "is_shrunk", budget->is_shrunk);
-    json_object(json, "descriptors");
+    json_begin_object(json, "descriptors");
     for (int i = 0; i < STORAGE_DESCRIPTORS_COUNT; i++)
         json_number(json, storage_descriptors_name((enum storage_descriptors)i),
             budget->descriptors[i]);
     json_end(json);
     json_number(json, "memory_sum", budget->memory_sum);
-    json_object(json, "memory");
+    json_begin_object(json, "memory");
     for (int i = 0; i < STORAGE_MEMORIES_COUNT; i++)
         json_number(json, storage_memories_name((enum storage_memories)i), budget->memory[i]);
     json_end(json);
@@ -131,14 +131,14 @@ static void write_held(struct json *json, const struct storage *storage)
 {
     uint64_t memory = 0, memory_max = 0;
     int64_t fd_max = 0;
-    json_object(json, "held");
+    json_begin_object(json, "held");
     for (int kind = 0; kind < HELD_COUNT; kind++) {
         uint64_t now = 0, max = 0;
         for (uint16_t i = 0; i < storage->loop_count; i++) {
             now += storage->reports[i].held[kind];
             max += storage->reports[i].held_max[kind];
         }
-        json_object(json, held_kind_name((enum held_kind)kind));
+        json_begin_object(json, held_kind_name((enum held_kind)kind));
         json_number(json, "now", now);
         json_number(json, "max", max);
         json_end(json);
@@ -151,7 +151,7 @@ static void write_held(struct json *json, const struct storage *storage)
             fd_max = storage->reports[i].fd_max;
     }
     json_number(json, "fd_max", (uint64_t)fd_max);
-    json_object(json, "memory");
+    json_begin_object(json, "memory");
     json_number(json, "now", memory);
     json_number(json, "max", memory_max);
     json_end(json);
@@ -185,7 +185,7 @@ static void write_mount(struct json *json, const struct storage *storage, uint32
     bool is_fenced = it->is_open && err_is(mount->fenced);
     const char *state = err_is(it->err) && !is_fenced ? "out" : mount_state_name(mount_state(mount));
     struct storage_mount_report sum = sum_mount(storage, position);
-    json_object(json, NULL);
+    json_begin_object(json, NULL);
     json_number(json, "index", config->index);
     json_text(json, "path", config->path);
     json_text(json, "state", state);
@@ -205,7 +205,7 @@ static void write_counters(struct json *json, const struct storage *storage)
     uint64_t corrupt = 0;
     for (uint16_t i = 0; i < storage->loop_count; i++)
         corrupt += storage->reports[i].corrupt_reads;
-    json_object(json, "counters");
+    json_begin_object(json, "counters");
     json_number(json, "uploads", sum.uploads);
     json_number(json, "finds", sum.finds);
     json_number(json, "modifies", sum.modifies);
@@ -221,7 +221,7 @@ static void write_counters(struct json *json, const struct storage *storage)
 
 static void write_loop(struct json *json, const struct storage_loop_report *report, uint16_t index)
 {
-    json_object(json, NULL);
+    json_begin_object(json, NULL);
     json_number(json, "index", index);
     json_number(json, "connections", report->connections);
     json_number(json, "accepted", report->accepted);
@@ -229,7 +229,7 @@ static void write_loop(struct json *json, const struct storage_loop_report *repo
     json_number(json, "requests", report->requests);
     json_number(json, "operations", report->operations);
     json_number(json, "memory", report->memory);
-    json_object(json, "held");
+    json_begin_object(json, "held");
     for (int kind = 0; kind < HELD_COUNT; kind++)
         json_number(json, held_kind_name((enum held_kind)kind), report->held[kind]);
     json_end(json);
@@ -240,18 +240,18 @@ void storage_status_write(const struct storage *storage, struct writer *w)
 {
     struct json json;
     json_begin(&json, w);
-    json_object(&json, NULL);
+    json_begin_object(&json, NULL);
     write_head(&json, storage);
     write_cpu(&json, storage);
     write_totals(&json, storage);
     write_budget(&json, &storage->budget);
     write_held(&json, storage);
-    json_array(&json, "mounts");
+    json_begin_array(&json, "mounts");
     for (uint32_t i = 0; i < storage->mounts.count; i++)
         write_mount(&json, storage, i);
     json_end(&json);
     write_counters(&json, storage);
-    json_array(&json, "loops");
+    json_begin_array(&json, "loops");
     for (uint16_t i = 0; i < storage->loop_count; i++)
         write_loop(&json, &storage->reports[i], i);
     json_end(&json);

@@ -1,5 +1,6 @@
 /* The tour: loop 0 sends a message through all loops. On its way out it tells them which mount points
  * are fenced and how much room is left; on its way home it brings their counters. */
+#include "disk/checkpoint.h"
 #include "storage/internal.h"
 
 /* ---- at each loop ---- */
