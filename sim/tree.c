@@ -152,8 +152,10 @@ static void change_end(struct sim_tree *tree, struct sim_change *change, bool is
     struct sim_inode *inode = change->inode;
     if (is_kept && from && from->durable == inode)
         entry_set_durable(tree, from, NULL);
-    if (is_kept && to)
+    if (is_kept && to && change->sequence > to->durable_sequence) {
         entry_set_durable(tree, to, inode);
+        to->durable_sequence = change->sequence; /* an older change never undoes a newer one */
+    }
     list_remove(&change->link);
     sim_free(change);
     tree->change_count--;

@@ -17,6 +17,7 @@ struct sim_entry {
     struct sim_inode *now;       /* what it names; NULL: nothing */
     struct sim_inode *durable;   /* what it would name after a power loss that keeps no change */
     unsigned changes;            /* pending changes that speak of it */
+    uint64_t durable_sequence;   /* of the change that gave it its durable meaning */
     char name[SIM_NAME_MAX + 1];
 };
 

@@ -1,5 +1,5 @@
 /* What one record does to one file at one storage: the same answer for the storage's own changes
- * and for those that come from a mirror. Pure; the reasons are in doc/decisions/0003-apply.md.
+ * and for those that come from a mirror. Pure; the reasons are in doc/decisions/0004-apply.md.
  *
  *   decide -> the effects are kept with the record in the log -> commit -> carried out
  *

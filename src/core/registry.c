@@ -18,18 +18,20 @@ const char *registry_change_name(enum registry_change change)
     return names[change];
 }
 
-static bool pool_name_is_valid(struct span name)
+static bool is_made_of(struct span text, const char *others)
 {
-    if (name.size < 1 || name.size > REGISTRY_POOL_NAME_MAX)
-        return false;
-    for (size_t i = 0; i < name.size; i++) {
-        uint8_t c = name.data[i];
-        bool is_plain = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9')
-                        || c == '_' || c == '.' || c == '-';
-        if (!is_plain)
+    for (size_t i = 0; i < text.size; i++) {
+        uint8_t c = text.data[i];
+        bool is_alnum = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+        if (!is_alnum && (c == '\0' || !strchr(others, c)))
             return false;
     }
     return true;
+}
+
+static bool pool_name_is_valid(struct span name)
+{
+    return name.size >= 1 && name.size <= REGISTRY_POOL_NAME_MAX && is_made_of(name, "_.-");
 }
 
 bool registry_find_group(const struct registry *registry, struct span name, uint32_t *ret_index)
@@ -132,10 +134,10 @@ static const char *shown(struct span peer_text, char buffer[TEXT_SHOWN_MAX * 4])
     return buffer;
 }
 
+/* Not parsed here, but safe to show: a host or an address, and a port. */
 static bool address_is_usable(struct span address)
 {
-    char field[REGISTRY_ADDRESS_MAX];
-    return span_to_text(address, field, sizeof field);
+    return address.size < REGISTRY_ADDRESS_MAX && is_made_of(address, "_.-:[]%");
 }
 
 static void check_fields(const struct msg_heartbeat *heartbeat, struct registry_effects *ret)
@@ -185,15 +187,15 @@ static void check_number(const struct registry *registry, const struct registry_
     bool is_same_uuid = uuid_equals(&known->uuid, &heartbeat->uuid);
     if (!is_same_uuid && claim_holds(registry, known, event->now_ns))
         refuse(ret, ERR(EXISTS, 0),
-            "machine number %u belongs to the storage at %s (%s), which has another UUID than the "
-            "one at %s: give one of them another machine number",
+            "machine number %u: %s (%s) and %s have different UUIDs; give one of them another "
+            "number",
             known->machine, known->address, registry_life_name(known->life),
             shown(heartbeat->address, text));
     else if (is_same_uuid && known->life == REGISTRY_ALIVE
              && !span_equals_text(heartbeat->address, known->address))
         refuse(ret, ERR(EXISTS, 0),
-            "machine %u is alive at %s, and %s has the same UUID: one of them runs on a copy of "
-            "the other's disk",
+            "machine %u: %s is alive and %s has the same UUID; one of them runs on a copy of the "
+            "other's disk",
             known->machine, known->address, shown(heartbeat->address, text));
     else if (is_same_uuid
              && !span_equals_text(heartbeat->group, registry->tables.groups[known->group].name))

@@ -1,9 +1,7 @@
-#include "disk/binlog.h"
+#include "disk/binlog_parts.h"
 
 #include <errno.h>
 #include <stdio.h>
-
-enum { ZERO_PIECE = 1 << 20 };
 
 void binlog_segment_path(char path[LOG_NAME_MAX], uint8_t stream, uint64_t number)
 {
@@ -44,7 +42,7 @@ static void binlog_refill(struct binlog *log)
     }
 }
 
-static void binlog_wake_waiters(struct binlog *log)
+void binlog_wake_waiters(struct binlog *log)
 {
     struct list served;
     list_init(&served);
@@ -56,259 +54,16 @@ static void binlog_wake_waiters(struct binlog *log)
 
 /* ---- segments ---- */
 
-static int find_segment_to_recycle(const struct binlog *log)
-{
-    int oldest = -1;
-    for (uint32_t i = 0; i < log->segment_count; i++) {
-        const struct log_segment *segment = &log->segments[i];
-        bool is_free = segment->number != log->segment.number
-                       && segment->last_lsn <= log->lsn_checkpoint;
-        if (is_free && (oldest < 0 || segment->number < log->segments[oldest].number))
-            oldest = (int)i;
-    }
-    return oldest;
-}
-
-static struct log_segment *find_segment(struct binlog *log, uint64_t number)
-{
-    for (uint32_t i = 0; i < log->segment_count; i++)
-        if (log->segments[i].number == number)
-            return &log->segments[i];
-    return NULL;
-}
-
-static struct io_op segment_op(struct binlog *log, enum io_kind kind)
-{
-    return (struct io_op){.kind = kind,
-        .fd = log->options.root->fd,
-        .owner = &log->owner,
-        .handle_life = LIFE_SEGMENT};
-}
-
 static int64_t binlog_call(struct binlog *log, struct io_op op)
 {
     return io_call(log->options.io, &op);
 }
 
-static uint32_t segment_open_flags(const struct binlog *log)
-{
-    return IO_OPEN_READ | IO_OPEN_WRITE | (log->is_direct ? (uint32_t)IO_OPEN_DIRECT : 0);
-}
-
-/* ---- preparing the next segment: recycle an old file or make and zero a new one ---- */
-
-enum {
-    PREPARE_PICK,
-    PREPARE_OPEN,
-    PREPARE_OPENED,
-    PREPARE_ZERO,
-    PREPARE_ZEROED,
-    PREPARE_SYNC,
-    PREPARE_READY,
-    PREPARE_CLEANED,
-    PREPARE_UNWIND,
-    PREPARE_DONE,
-    PREPARE_STAGES
-};
-
-static int prepare_start(struct binlog *log, int next, struct io_op op)
-{
-    int wait = machine_wait_in(&log->prepare, next, 1);
-    op.wake = io_wake_machine;
-    op.context = &log->prepare;
-    log->prepare_op = op;
-    io_submit(log->options.io, &log->prepare_op);
-    return wait;
-}
-
-static int prepare_sleep(struct binlog *log)
-{
-    log->prepare_idle = true;
-    return machine_wait_in(&log->prepare, PREPARE_PICK, 1);
-}
-
-static void prepare_kick(struct binlog *log)
-{
-    if (!log->prepare_idle)
-        return;
-    log->prepare_idle = false;
-    machine_arrive(&log->prepare);
-}
-
-static int prepare_pick(struct machine *machine)
-{
-    struct binlog *log = CONTAINER_OF(machine, struct binlog, prepare);
-    if (log->is_closing || err_is(log->failure))
-        return PREPARE_UNWIND;
-    if (log->is_next_ready)
-        return prepare_sleep(log);
-    log->next_number = log->segment.number + 1;
-    binlog_segment_path(log->name_to, log->segment.stream, log->next_number);
-    int old = find_segment_to_recycle(log);
-    if (old >= 0) {
-        binlog_segment_path(log->name, log->segment.stream, log->segments[old].number);
-        bool is_named = log->segments[old].number == log->next_number;
-        log->segments[old] = (struct log_segment){log->next_number, UINT64_MAX};
-        log->zeroed = log->options.segment_size;
-        if (is_named) {
-            log->prepare_op.result = 0;
-            return PREPARE_OPEN;
-        }
-        struct io_op op = segment_op(log, IO_RENAME);
-        op.path = log->name;
-        op.path_to = log->name_to;
-        return prepare_start(log, PREPARE_OPEN, op);
-    }
-    if (log->segment_count >= log->options.segment_count_max) {
-        log->options.on_pressure(log->options.context);
-        return prepare_sleep(log); /* binlog_set_checkpoint kicks */
-    }
-    log->zeroed = 0;
-    log->prepare_op.result = 0;
-    return PREPARE_OPEN;
-}
-
-static int prepare_open(struct machine *machine)
-{
-    struct binlog *log = CONTAINER_OF(machine, struct binlog, prepare);
-    if (log->prepare_op.result < 0)
-        return machine_fail(machine, ERR_RESULT(log->prepare_op.result));
-    struct io_op op = segment_op(log, IO_OPEN);
-    op.path = log->name_to;
-    op.open_flags = segment_open_flags(log) | IO_OPEN_CREATE;
-    op.ret_handle = &log->next_handle;
-    return prepare_start(log, PREPARE_OPENED, op);
-}
-
-static int prepare_opened(struct machine *machine)
-{
-    struct binlog *log = CONTAINER_OF(machine, struct binlog, prepare);
-    if (log->prepare_op.result < 0)
-        return machine_fail(machine, ERR_RESULT(log->prepare_op.result));
-    if (log->zeroed >= log->options.segment_size)
-        return PREPARE_SYNC;
-    log->segments[log->segment_count++] =
-        (struct log_segment){.number = log->next_number, .last_lsn = UINT64_MAX};
-    return PREPARE_ZERO;
-}
-
-static int prepare_zero(struct machine *machine)
-{
-    struct binlog *log = CONTAINER_OF(machine, struct binlog, prepare);
-    uint64_t left = log->options.segment_size - log->zeroed;
-    log->prepare_iov = (struct iovec){log->zeros, left < ZERO_PIECE ? (size_t)left : ZERO_PIECE};
-    struct io_op op = segment_op(log, IO_WRITE);
-    op.fd = log->next_handle.fd;
-    op.iov = &log->prepare_iov;
-    op.iov_count = 1;
-    op.offset = log->zeroed;
-    return prepare_start(log, PREPARE_ZEROED, op);
-}
-
-static int prepare_zeroed(struct machine *machine)
-{
-    struct binlog *log = CONTAINER_OF(machine, struct binlog, prepare);
-    if (log->prepare_op.result <= 0)
-        return machine_fail(machine,
-            log->prepare_op.result < 0 ? ERR_RESULT(log->prepare_op.result) : ERR(IO, EIO));
-    log->zeroed += (uint64_t)log->prepare_op.result / LOG_PAGE * LOG_PAGE;
-    if (log->zeroed < log->options.segment_size)
-        return PREPARE_ZERO;
-    struct io_op op = segment_op(log, IO_SYNC);
-    op.fd = log->next_handle.fd;
-    return prepare_start(log, PREPARE_SYNC, op);
-}
-
-static int prepare_sync(struct machine *machine)
-{
-    struct binlog *log = CONTAINER_OF(machine, struct binlog, prepare);
-    if (log->prepare_op.result < 0)
-        return machine_fail(machine, ERR_RESULT(log->prepare_op.result));
-    struct io_op op = segment_op(log, IO_SYNC);
-    op.fd = log->directory.fd;
-    return prepare_start(log, PREPARE_READY, op);
-}
-
-static void commit_kick(struct binlog *log);
-
-static int prepare_ready(struct machine *machine)
-{
-    struct binlog *log = CONTAINER_OF(machine, struct binlog, prepare);
-    if (log->prepare_op.result < 0)
-        return machine_fail(machine, ERR_RESULT(log->prepare_op.result));
-    log->is_next_ready = true;
-    commit_kick(log);
-    return PREPARE_PICK;
-}
-
-/* A new segment that can't be made because the disk is full is no failure while old ones can be
- * recycled: what was written of it goes, and the log waits for a checkpoint. Everything else ends
- * the log. */
-static int prepare_give_up_growing(struct binlog *log)
-{
-    log->prepare.err = ERR_OK;
-    struct log_segment *partial = find_segment(log, log->next_number);
-    CHECK(partial != NULL);
-    *partial = log->segments[--log->segment_count];
-    log->options.segment_count_max = log->segment_count;
-    struct io_op op = segment_op(log, IO_UNLINK);
-    op.path = log->name_to;
-    return prepare_start(log, PREPARE_CLEANED, op);
-}
-
-static int prepare_cleaned(struct machine *machine)
-{
-    struct binlog *log = CONTAINER_OF(machine, struct binlog, prepare);
-    if (find_segment_to_recycle(log) >= 0)
-        return PREPARE_PICK;
-    log->options.on_pressure(log->options.context);
-    return prepare_sleep(log);
-}
-
-static int prepare_unwind(struct machine *machine)
-{
-    struct binlog *log = CONTAINER_OF(machine, struct binlog, prepare);
-    io_handle_close(log->options.io, &log->next_handle);
-    log->is_next_ready = false;
-    bool is_full = err_has(machine->err, ERR_CODE_NO_SPACE)
-                   && log->zeroed < log->options.segment_size;
-    if (is_full && !err_is(log->failure) && !log->is_closing)
-        return prepare_give_up_growing(log);
-    if (err_is(machine->err) && !err_is(log->failure)) {
-        log->failure = machine->err;
-        log->options.on_failure(log->options.context, machine->err);
-        binlog_wake_waiters(log);
-        commit_kick(log);
-    }
-    return PREPARE_DONE;
-}
-
-static int prepare_done(struct machine *machine)
-{
-    owner_close(&machine->owner);
-    return STAGE_END;
-}
-
-static const struct stage prepare_stages[PREPARE_STAGES] = {
-    [PREPARE_PICK] = {"pick", prepare_pick, BIT(PREPARE_OPEN), 0},
-    [PREPARE_OPEN] = {"open", prepare_open, BIT(PREPARE_OPENED), 5000},
-    [PREPARE_OPENED] = {"opened", prepare_opened, BIT(PREPARE_ZERO) | BIT(PREPARE_SYNC), 5000},
-    [PREPARE_ZERO] = {"zero", prepare_zero, BIT(PREPARE_ZEROED), 5000},
-    [PREPARE_ZEROED] = {"zeroed", prepare_zeroed, BIT(PREPARE_ZERO) | BIT(PREPARE_SYNC), 5000},
-    [PREPARE_SYNC] = {"sync", prepare_sync, BIT(PREPARE_READY), 5000},
-    [PREPARE_READY] = {"ready", prepare_ready, BIT(PREPARE_PICK), 5000},
-    [PREPARE_CLEANED] = {"cleaned", prepare_cleaned, BIT(PREPARE_PICK), 5000},
-    [PREPARE_UNWIND] = {"unwind", prepare_unwind, BIT(PREPARE_DONE) | BIT(PREPARE_CLEANED), 0},
-    [PREPARE_DONE] = {"done", prepare_done, 0, 0},
-};
-static const struct machine_kind prepare_kind = {
-    "log-prepare", prepare_stages, PREPARE_STAGES, PREPARE_UNWIND, PREPARE_DONE};
-
 /* ---- committing: seal what has gathered, write it durably, tell who waits, again ---- */
 
 enum { COMMIT_SEAL, COMMIT_WRITE, COMMIT_WRITTEN, COMMIT_UNWIND, COMMIT_DONE, COMMIT_STAGES };
 
-static void commit_kick(struct binlog *log)
+void binlog_commit_kick(struct binlog *log)
 {
     if (!log->commit_idle)
         return;
@@ -339,7 +94,7 @@ static void buffer_seal(struct binlog *log, struct log_buffer *buffer)
  * next one. */
 static void binlog_switch_segment(struct binlog *log)
 {
-    struct log_segment *old = find_segment(log, log->segment.number);
+    struct log_segment *old = binlog_find_segment(log, log->segment.number);
     CHECK(old != NULL);
     old->last_lsn = log->lsn_durable;
     struct log_segment_header next = log->segment;
@@ -355,7 +110,7 @@ static void binlog_switch_segment(struct binlog *log)
     log->is_next_ready = false;
     log->offset = 0;
     log->write_switches = true;
-    prepare_kick(log);
+    binlog_prepare_kick(log);
 }
 
 static int commit_seal(struct machine *machine)
@@ -393,7 +148,7 @@ static int commit_write(struct machine *machine)
     size_t done = log->written > head ? log->written - head : 0;
     log->commit_iov[count++] = (struct iovec){log->writing->data + done, log->write_size - done};
     int wait = machine_wait_in(machine, COMMIT_WRITTEN, 1);
-    log->commit_op = segment_op(log, IO_WRITE);
+    log->commit_op = binlog_segment_op(log, IO_WRITE);
     log->commit_op.fd = log->handle.fd;
     log->commit_op.iov = log->commit_iov;
     log->commit_op.iov_count = count;
@@ -465,7 +220,7 @@ static int commit_unwind(struct machine *machine)
         if (log->filling)
             buffer_tell(log->filling, unknown);
         binlog_wake_waiters(log);
-        prepare_kick(log);
+        binlog_prepare_kick(log);
     }
     return COMMIT_DONE;
 }
@@ -523,7 +278,7 @@ static void binlog_put(struct binlog *log, const struct record *record, struct r
     if (buffer->record_count++ == 0)
         buffer->first_lsn = numbered.lsn;
     buffer->used = w.size;
-    commit_kick(log);
+    binlog_commit_kick(log);
 }
 
 err_t binlog_append(struct binlog *log, struct log_append *append, const struct record *record,
@@ -595,7 +350,7 @@ void binlog_set_checkpoint(struct binlog *log, uint64_t lsn)
 {
     CHECK(lsn >= log->lsn_checkpoint);
     log->lsn_checkpoint = lsn;
-    prepare_kick(log);
+    binlog_prepare_kick(log);
 }
 
 uint64_t binlog_bytes_since_checkpoint(const struct binlog *log)
@@ -630,7 +385,7 @@ static err_t binlog_take_memory(struct binlog *log)
     }
     TRY(mem_take(options->mem, &log->owner, LOG_PAGE, LOG_PAGE, &block));
     log->segment_page = block;
-    TRY(mem_take(options->mem, &log->owner, ZERO_PIECE, LOG_PAGE, &block));
+    TRY(mem_take(options->mem, &log->owner, LOG_ZERO_PIECE, LOG_PAGE, &block));
     log->zeros = block;
     return ERR_OK;
 }
@@ -650,9 +405,9 @@ static void binlog_give_back(struct binlog *log)
 static err_t segment_open_now(struct binlog *log, uint64_t number, struct io_handle *ret)
 {
     binlog_segment_path(log->name, log->segment.stream, number);
-    struct io_op op = segment_op(log, IO_OPEN);
+    struct io_op op = binlog_segment_op(log, IO_OPEN);
     op.path = log->name;
-    op.open_flags = segment_open_flags(log) | IO_OPEN_CREATE;
+    op.open_flags = binlog_open_flags(log) | IO_OPEN_CREATE;
     op.ret_handle = ret;
     int64_t result = io_call(log->options.io, &op);
     if (result == -EINVAL && log->is_direct) {
@@ -666,7 +421,7 @@ static err_t segment_write_now(struct binlog *log, int fd, void *data, size_t si
 {
     for (size_t done = 0; done < size;) {
         struct iovec iov = {(uint8_t *)data + done, size - done};
-        struct io_op op = segment_op(log, IO_WRITE);
+        struct io_op op = binlog_segment_op(log, IO_WRITE);
         op.fd = fd;
         op.iov = &iov;
         op.iov_count = 1;
@@ -687,13 +442,13 @@ static err_t segment_zero_now(struct binlog *log, uint64_t number)
     struct io_handle handle = IO_HANDLE_NONE;
     TRY(segment_open_now(log, number, &handle));
     err_t err = ERR_OK;
-    for (uint64_t at = 0; at < log->options.segment_size && !err_is(err); at += ZERO_PIECE) {
+    for (uint64_t at = 0; at < log->options.segment_size && !err_is(err); at += LOG_ZERO_PIECE) {
         uint64_t left = log->options.segment_size - at;
-        size_t piece = left < ZERO_PIECE ? (size_t)left : ZERO_PIECE;
+        size_t piece = left < LOG_ZERO_PIECE ? (size_t)left : LOG_ZERO_PIECE;
         err = segment_write_now(log, handle.fd, log->zeros, piece, at);
     }
     if (!err_is(err)) {
-        struct io_op op = segment_op(log, IO_SYNC);
+        struct io_op op = binlog_segment_op(log, IO_SYNC);
         op.fd = handle.fd;
         int64_t result = binlog_call(log, op);
         if (result < 0)
@@ -706,7 +461,7 @@ static err_t segment_zero_now(struct binlog *log, uint64_t number)
 static err_t binlog_open_directory(struct binlog *log)
 {
     binlog_directory_path(log->directory_name, log->segment.stream);
-    struct io_op op = segment_op(log, IO_OPEN);
+    struct io_op op = binlog_segment_op(log, IO_OPEN);
     op.path = log->directory_name;
     op.open_flags = IO_OPEN_READ | IO_OPEN_DIRECTORY;
     op.handle_life = LIFE_PROCESS;
@@ -717,7 +472,7 @@ static err_t binlog_open_directory(struct binlog *log)
 
 static err_t binlog_sync_directory(struct binlog *log)
 {
-    struct io_op op = segment_op(log, IO_SYNC);
+    struct io_op op = binlog_segment_op(log, IO_SYNC);
     op.fd = log->directory.fd;
     int64_t result = binlog_call(log, op);
     return result < 0 ? ERR_RESULT(result) : ERR_OK;
@@ -726,15 +481,15 @@ static err_t binlog_sync_directory(struct binlog *log)
 /* New segments stand behind the present ones until a recycled or zeroed file is there for `number`. */
 static err_t binlog_make_segments(struct binlog *log, uint64_t number)
 {
-    while (log->segment_count < LOG_SEGMENTS_MIN || !find_segment(log, number)) {
+    while (log->segment_count < LOG_SEGMENTS_MIN || !binlog_find_segment(log, number)) {
         uint64_t add = number;
-        while (find_segment(log, add))
+        while (binlog_find_segment(log, add))
             add++;
-        int old = log->segment_count >= LOG_SEGMENTS_MIN ? find_segment_to_recycle(log) : -1;
+        int old = log->segment_count >= LOG_SEGMENTS_MIN ? binlog_find_to_recycle(log) : -1;
         if (add == number && old >= 0) {
             binlog_segment_path(log->name, log->segment.stream, log->segments[old].number);
             binlog_segment_path(log->name_to, log->segment.stream, add);
-            struct io_op op = segment_op(log, IO_RENAME);
+            struct io_op op = binlog_segment_op(log, IO_RENAME);
             op.path = log->name;
             op.path_to = log->name_to;
             int64_t result = io_call(log->options.io, &op);
@@ -772,7 +527,7 @@ static err_t binlog_begin_segment(struct binlog *log, const struct binlog_positi
     log_segment_encode(&log->segment, log->segment_page);
     TRY(segment_open_now(log, number, &log->handle));
     TRY(segment_write_now(log, log->handle.fd, log->segment_page, LOG_PAGE, 0));
-    find_segment(log, number)->last_lsn = UINT64_MAX;
+    binlog_find_segment(log, number)->last_lsn = UINT64_MAX;
     log->offset = LOG_PAGE;
     return ERR_OK;
 }
@@ -784,8 +539,8 @@ static err_t binlog_set_up(struct binlog *log, const struct binlog_position *pos
     return binlog_begin_segment(log, position);
 }
 
-err_t binlog_open(
-    struct binlog *log, const struct binlog_options *options, const struct binlog_position *position)
+err_t binlog_open(struct binlog *log, const struct binlog_options *options,
+    const struct binlog_position *position)
 {
     CHECK(position->segment_count <= LOG_SEGMENTS_MAX);
     *log = (struct binlog){.options = *options,
@@ -806,7 +561,7 @@ err_t binlog_open(
     }
     binlog_refill(log);
     machine_start(&log->commit, &commit_kind, &options->io->run, DIRECTION_OWN);
-    machine_start(&log->prepare, &prepare_kind, &options->io->run, DIRECTION_OWN);
+    binlog_prepare_start(log);
     return ERR_OK;
 }
 
@@ -814,8 +569,8 @@ void binlog_close_begin(struct binlog *log)
 {
     CHECK(list_is_empty(&log->waiters) && binlog_is_idle(log));
     log->is_closing = true;
-    commit_kick(log);
-    prepare_kick(log);
+    binlog_commit_kick(log);
+    binlog_prepare_kick(log);
 }
 
 bool binlog_is_quiet(const struct binlog *log)

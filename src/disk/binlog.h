@@ -37,10 +37,10 @@ struct log_buffer {
 /** One record on its way; embedded in the operation. */
 struct log_append {
     struct list link;
-    struct machine *machine; /* arrives when the commit has ended */
+    struct machine *machine;   /* arrives when the commit has ended */
     struct log_buffer *buffer; /* NULL: nothing appended */
-    err_t err;            /* OUTCOME_UNKNOWN if the commit failed */
-    struct record record; /* as stored; spans valid until binlog_release() */
+    err_t err;                 /* OUTCOME_UNKNOWN if the commit failed */
+    struct record record;      /* as stored; spans valid until binlog_release() */
 };
 
 struct log_waiter {
@@ -93,8 +93,8 @@ struct binlog {
     struct log_buffer *filling, *writing;
     size_t write_size, written;
     uint64_t write_offset;
-    bool write_switches;   /* the write begins a new segment */
-    struct list waiters;   /* struct log_waiter */
+    bool write_switches; /* the write begins a new segment */
+    struct list waiters; /* struct log_waiter */
     uint64_t lsn_next;
     uint64_t lsn_durable;
     uint64_t lsn_checkpoint;
@@ -117,8 +117,8 @@ struct binlog_position {
 /** Open the log for appending: makes LOG_SEGMENTS_MIN segments exist, begins a new segment
  * (durable) behind `position`. Uses io_call: start-up only.
  * Errors: BUSY/NO_RESOURCE (memory, descriptors), NO_SPACE, IO. Nothing is held on failure. */
-MUST err_t binlog_open(
-    struct binlog *log, const struct binlog_options *options, const struct binlog_position *position);
+MUST err_t binlog_open(struct binlog *log, const struct binlog_options *options,
+    const struct binlog_position *position);
 
 /** Is there room for a record of this size now? If not: binlog_wait, then ask again. */
 bool binlog_has_room(const struct binlog *log, size_t record_size);
@@ -130,8 +130,8 @@ void binlog_wait_cancel(struct log_waiter *waiter);
  * (memory acknowledgement, leases). CHECKs that there is room.
  * Errors: OFFLINE (the log failed before; nothing appended).
  * Owns: the append until binlog_release(). Durable: when it arrives with OK. */
-MUST err_t binlog_append(
-    struct binlog *log, struct log_append *append, const struct record *record, struct machine *machine);
+MUST err_t binlog_append(struct binlog *log, struct log_append *append, const struct record *record,
+    struct machine *machine);
 
 /** The record has been applied (or never will be): its buffer may be reused. Call once per append,
  * after its commit has ended. Nothing to do if nothing was appended. */

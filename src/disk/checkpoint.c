@@ -169,7 +169,8 @@ void checkpoint_log_moved(struct checkpoint *checkpoint)
 {
     struct stream *stream = checkpoint->stream;
     if (checkpoint->waits_for_log
-        && (binlog_applied_lsn(&stream->log) >= checkpoint->lsn || stream->state == STREAM_FAILED)) {
+        && (binlog_applied_lsn(&stream->log) >= checkpoint->lsn
+            || stream->state == STREAM_FAILED)) {
         checkpoint->waits_for_log = false;
         machine_arrive(&checkpoint->machine);
     }
@@ -275,8 +276,8 @@ static int checkpoint_map(struct machine *machine)
         chunk_ref_copy(&checkpoint->ref, &chunk->ref);
         stream_mark_dirty(stream, chunk->number);
     }
-    checkpoint->iov = (struct iovec){
-        checkpoint->map_image + checkpoint->written, size - checkpoint->written};
+    checkpoint->iov =
+        (struct iovec){checkpoint->map_image + checkpoint->written, size - checkpoint->written};
     return checkpoint_submit(checkpoint, CHECKPOINT_MAPPED,
         (struct io_op){.kind = IO_WRITE,
             .fd = checkpoint->ref.file->handle.fd,
@@ -289,8 +290,8 @@ static int checkpoint_mapped(struct machine *machine)
 {
     struct checkpoint *checkpoint = checkpoint_of(machine);
     if (checkpoint->op.result <= 0)
-        return machine_fail(machine,
-            checkpoint->op.result < 0 ? ERR_RESULT(checkpoint->op.result) : ERR(IO, EIO));
+        return machine_fail(
+            machine, checkpoint->op.result < 0 ? ERR_RESULT(checkpoint->op.result) : ERR(IO, EIO));
     checkpoint->written += (size_t)checkpoint->op.result;
     if (checkpoint->written == slotmap_image_size(checkpoint->stream->options.chunk_size))
         chunk_release(checkpoint->stream->options.files, &checkpoint->ref);
@@ -312,8 +313,8 @@ static int checkpoint_chunk(struct machine *machine)
     }
     entry->is_dirty = false;
     checkpoint->at_number = entry->number + 1;
-    struct chunk_key key = {stream->options.machine, stream->options.mount, stream->options.stream,
-        entry->number};
+    struct chunk_key key = {
+        stream->options.machine, stream->options.mount, stream->options.stream, entry->number};
     if (chunk_acquire(stream->options.files, &key, &checkpoint->ref, machine))
         return CHECKPOINT_CHUNK_SYNC;
     return machine_wait_in(machine, CHECKPOINT_CHUNK_SYNC, 1);
@@ -377,8 +378,8 @@ static int checkpoint_written(struct machine *machine)
 {
     struct checkpoint *checkpoint = checkpoint_of(machine);
     if (checkpoint->op.result <= 0)
-        return machine_fail(machine,
-            checkpoint->op.result < 0 ? ERR_RESULT(checkpoint->op.result) : ERR(IO, EIO));
+        return machine_fail(
+            machine, checkpoint->op.result < 0 ? ERR_RESULT(checkpoint->op.result) : ERR(IO, EIO));
     checkpoint->written += (size_t)checkpoint->op.result;
     if (checkpoint->written < checkpoint->image_size)
         return CHECKPOINT_WRITE;
@@ -443,15 +444,14 @@ static int checkpoint_drop(struct machine *machine)
         return checkpoint->is_final ? CHECKPOINT_UNWIND : CHECKPOINT_SLEEP;
     }
     checkpoint->at_number = entry->number;
-    struct chunk_key key = {stream->options.machine, stream->options.mount, stream->options.stream,
-        entry->number};
+    struct chunk_key key = {
+        stream->options.machine, stream->options.mount, stream->options.stream, entry->number};
     chunk_table_remove(&stream->chunks, entry);
     chunk_forget(stream->options.files, &key);
     chunk_path(checkpoint->chunk_path, &key);
     return checkpoint_submit(checkpoint, CHECKPOINT_DROPPED,
-        (struct io_op){.kind = IO_UNLINK,
-            .fd = stream->options.root->fd,
-            .path = checkpoint->chunk_path});
+        (struct io_op){
+            .kind = IO_UNLINK, .fd = stream->options.root->fd, .path = checkpoint->chunk_path});
 }
 
 static int checkpoint_dropped(struct machine *machine)
@@ -513,15 +513,15 @@ static const struct stage checkpoint_stages[CHECKPOINT_STAGES] = {
     [CHECKPOINT_RESIZED] = {"resized", checkpoint_resized, BIT(CHECKPOINT_SYNCED), 5000},
     [CHECKPOINT_SYNCED] = {"synced", checkpoint_synced, BIT(CHECKPOINT_FINISH), 60000},
     [CHECKPOINT_FINISH] = {"finish", checkpoint_succeed, BIT(CHECKPOINT_DROP), 60000},
-    [CHECKPOINT_DROP] = {"drop", checkpoint_drop,
-        BIT(CHECKPOINT_DROPPED) | BIT(CHECKPOINT_SLEEP), 0},
+    [CHECKPOINT_DROP] = {"drop", checkpoint_drop, BIT(CHECKPOINT_DROPPED) | BIT(CHECKPOINT_SLEEP),
+        0},
     [CHECKPOINT_DROPPED] = {"dropped", checkpoint_dropped, BIT(CHECKPOINT_DROP), 5000},
     [CHECKPOINT_UNWIND] = {"unwind", checkpoint_unwind,
         BIT(CHECKPOINT_SLEEP) | BIT(CHECKPOINT_DONE), 0},
     [CHECKPOINT_DONE] = {"done", checkpoint_done, 0, 0},
 };
-static const struct machine_kind checkpoint_kind = {"checkpoint", checkpoint_stages,
-    CHECKPOINT_STAGES, CHECKPOINT_UNWIND, CHECKPOINT_DONE};
+static const struct machine_kind checkpoint_kind = {
+    "checkpoint", checkpoint_stages, CHECKPOINT_STAGES, CHECKPOINT_UNWIND, CHECKPOINT_DONE};
 
 /* ---- life ---- */
 
@@ -531,8 +531,8 @@ err_t checkpoint_init(struct checkpoint *checkpoint, struct stream *stream)
         .stream = stream, .handle = IO_HANDLE_NONE, .directory = IO_HANDLE_NONE};
     list_init(&checkpoint->joined);
     list_init(&checkpoint->waiting);
-    checkpoint->image_capacity = CHECKPOINT_HEADER_SIZE
-                                 + (size_t)stream->options.chunk_count_max * CHUNK_ENTRY_IMAGE_SIZE;
+    checkpoint->image_capacity =
+        CHECKPOINT_HEADER_SIZE + (size_t)stream->options.chunk_count_max * CHUNK_ENTRY_IMAGE_SIZE;
     void *block;
     struct mem *mem = stream->options.mem;
     TRY(mem_take(mem, &stream->owner, checkpoint->image_capacity, 0, &block));

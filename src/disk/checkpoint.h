@@ -9,8 +9,8 @@
 #ifndef CAIRN_DISK_CHECKPOINT_H
 #define CAIRN_DISK_CHECKPOINT_H
 
-#include "disk/chunkfile.h"
 #include "disk/binlog.h"
+#include "disk/chunkfile.h"
 
 enum {
     CHECKPOINT_MAGIC = 0x31504343, /* "CCP1" */
@@ -21,14 +21,14 @@ enum {
 
 struct checkpoint_header {
     uint64_t generation;
-    uint64_t lsn;         /* everything up to here is in it */
+    uint64_t lsn; /* everything up to here is in it */
     uint64_t incarnation;
-    uint64_t lease;       /* ids up to here may have been issued */
+    uint64_t lease; /* ids up to here may have been issued */
     uint64_t live_count;
     uint32_t machine;
     uint8_t mount, stream;
-    bool is_clean;        /* taken at a clean shutdown: nothing follows in the log */
-    uint32_t next_chunk;  /* number never used */
+    bool is_clean;         /* taken at a clean shutdown: nothing follows in the log */
+    uint32_t next_chunk;   /* number never used */
     uint32_t active_chunk; /* number of the chunk that takes new slots, 0: none */
     uint32_t sealing_chunk, next_chunk_ready; /* the one before and the one after it, or 0 */
     uint32_t chunk_size;
@@ -63,13 +63,13 @@ struct checkpoint {
     struct iovec iov;
     struct io_handle handle, directory;
     struct chunk_ref ref;
-    struct list joined;      /* struct checkpoint_waiter: told when the one under way is done */
-    struct list waiting;     /* told when the next is done */
-    uint32_t at_number;      /* chunk at which the walk goes on */
-    uint64_t map_at;         /* where the map's image goes in the chunk file */
+    struct list joined;  /* struct checkpoint_waiter: told when the one under way is done */
+    struct list waiting; /* told when the next is done */
+    uint32_t at_number;  /* chunk at which the walk goes on */
+    uint64_t map_at;     /* where the map's image goes in the chunk file */
     bool is_idle, is_wanted, waits_for_log;
-    bool is_last, is_final;  /* a last one is asked for; the one under way is it */
-    uint32_t map_index;      /* which of the chunks that take new slots comes next */
+    bool is_last, is_final; /* a last one is asked for; the one under way is it */
+    uint32_t map_index;     /* which of the chunks that take new slots comes next */
     char path[CHECKPOINT_NAME_MAX], chunk_path[CHUNK_NAME_MAX];
     uint64_t count, last_ns; /* for status */
 };

@@ -74,8 +74,8 @@ struct chunk_files {
     struct mem *mem;
     struct chunk_file *all;
     uint32_t count;
-    struct list free;  /* without a descriptor */
-    struct list used;  /* least recently used first */
+    struct list free; /* without a descriptor */
+    struct list used; /* least recently used first */
     struct map by_key;
     struct list hungry; /* struct chunk_ref: every file is pinned; served at a release */
     struct owner owner;
@@ -86,14 +86,15 @@ struct chunk_files {
 
 /** A cache for `count` descriptors. root_of tells in which directory a key's file is (NULL: none).
  * Errors: BUSY, NO_RESOURCE. */
-MUST err_t chunk_files_init(struct chunk_files *files, struct io *io, struct mem *mem, uint32_t count,
-    const struct io_handle *(*root_of)(void *context, const struct chunk_key *key), void *context);
+MUST err_t chunk_files_init(struct chunk_files *files, struct io *io, struct mem *mem,
+    uint32_t count, const struct io_handle *(*root_of)(void *context, const struct chunk_key *key),
+    void *context);
 void chunk_files_fini(struct chunk_files *files);
 
 /** Hold the file of `key`. True: ref->file is there, or ref->err says why not (NOT_FOUND, OFFLINE,
  * IO, CORRUPT, NO_RESOURCE). False: the same is so when `machine` has arrived. */
-MUST bool chunk_acquire(struct chunk_files *files, const struct chunk_key *key, struct chunk_ref *ref,
-    struct machine *machine);
+MUST bool chunk_acquire(struct chunk_files *files, const struct chunk_key *key,
+    struct chunk_ref *ref, struct machine *machine);
 /** Nothing to do if it is not held. */
 void chunk_release(struct chunk_files *files, struct chunk_ref *ref);
 /** Another use of the same file. */

@@ -22,8 +22,8 @@ struct lock_table {
 
 void lock_table_init(struct lock_table *table);
 /** True: `lock` has it. False: `machine` arrives when it has. */
-MUST bool file_lock(struct lock_table *table, struct file_lock *lock, const struct identity *identity,
-    struct machine *machine);
+MUST bool file_lock(struct lock_table *table, struct file_lock *lock,
+    const struct identity *identity, struct machine *machine);
 /** Give it back (or stop waiting for it) and pass it on; nothing to do if it was not taken. */
 void file_unlock(struct lock_table *table, struct file_lock *lock);
 

@@ -143,8 +143,8 @@ struct segment_reader {
 static err_t reader_get(
     struct segment_reader *reader, uint64_t offset, size_t size, struct span *ret)
 {
-    bool is_there = offset >= reader->buffer_at
-                    && offset + size <= reader->buffer_at + reader->buffer_used;
+    bool is_there =
+        offset >= reader->buffer_at && offset + size <= reader->buffer_at + reader->buffer_used;
     if (!is_there) {
         TRY(segment_read(reader->scan, reader->handle.fd, offset, reader->buffer,
             reader->scan->buffer_size, &reader->buffer_used));
@@ -206,8 +206,7 @@ struct visitor {
     void *context;
 };
 
-static err_t visit_batch(
-    struct log_scan *scan, struct span batch, const struct visitor *visitor)
+static err_t visit_batch(struct log_scan *scan, struct span batch, const struct visitor *visitor)
 {
     for (size_t at = LOG_BATCH_HEADER_SIZE; at < batch.size;) {
         struct record record;
@@ -248,8 +247,8 @@ static bool is_known_longer(const struct log_scan *scan, uint32_t at, uint64_t o
     return false;
 }
 
-static err_t scan_batches(
-    struct log_scan *scan, struct segment_reader *reader, uint32_t at, const struct visitor *visitor)
+static err_t scan_batches(struct log_scan *scan, struct segment_reader *reader, uint32_t at,
+    const struct visitor *visitor)
 {
     uint64_t offset = LOG_PAGE;
     for (;;) {
@@ -289,10 +288,8 @@ static err_t scan_batches(
 static err_t scan_segment(
     struct log_scan *scan, uint32_t at, uint8_t *buffer, const struct visitor *visitor)
 {
-    struct segment_reader reader = {.scan = scan,
-        .handle = IO_HANDLE_NONE,
-        .header = &scan->headers[at],
-        .buffer = buffer};
+    struct segment_reader reader = {
+        .scan = scan, .handle = IO_HANDLE_NONE, .header = &scan->headers[at], .buffer = buffer};
     TRY(segment_open(scan, reader.header->number, &reader.handle));
     scan->is_torn = false;
     err_t err = scan_batches(scan, &reader, at, visitor);

@@ -20,15 +20,15 @@ struct log_scan {
     uint8_t storage_uuid[16], mount_uuid[16];
     uint32_t segment_size, buffer_size;
     /* found by log_scan_open */
-    struct log_segment files[LOG_SEGMENTS_MAX];          /* all files, by number; last_lsn as found */
+    struct log_segment files[LOG_SEGMENTS_MAX]; /* all files, by number; last_lsn as found */
     struct log_segment_header headers[LOG_SEGMENTS_MAX]; /* number 0: a spare */
     uint32_t count;
     /* found by log_scan_run */
-    uint64_t lsn_next;    /* behind the last record */
-    uint64_t end_number;  /* segment that holds the end of the log; 0: there is no log */
-    uint64_t end_offset;  /* bytes of it that count */
-    bool is_torn;         /* something stood behind the end and was cut */
-    uint64_t rotten;      /* batches stepped over */
+    uint64_t lsn_next;   /* behind the last record */
+    uint64_t end_number; /* segment that holds the end of the log; 0: there is no log */
+    uint64_t end_offset; /* bytes of it that count */
+    bool is_torn;        /* something stood behind the end and was cut */
+    uint64_t rotten;     /* batches stepped over */
     uint64_t records;
 };
 

@@ -241,8 +241,7 @@ static int maker_sync(struct machine *machine)
     if (maker->done < LOG_PAGE)
         return maker_write(maker, MAKER_SYNC, maker->handle.fd, maker->page + maker->done,
             LOG_PAGE - maker->done, maker->done);
-    return maker_submit(
-        maker, MAKER_SYNC_DIRECTORY, maker_op(maker, IO_SYNC, maker->handle.fd));
+    return maker_submit(maker, MAKER_SYNC_DIRECTORY, maker_op(maker, IO_SYNC, maker->handle.fd));
 }
 
 static int maker_sync_directory(struct machine *machine)
@@ -347,8 +346,7 @@ static void scan_window(struct maker *maker, uint32_t size)
         struct span bytes = span_of(maker->window + (slot.offset - maker->window_at),
             maker->window_at + size - slot.offset);
         maker->scan_at = slot.offset + slot.size;
-        if (slot.kind == SLOTMAP_LIVE
-            && header_is_deleted(bytes, making->ref.file->header.seed)) {
+        if (slot.kind == SLOTMAP_LIVE && header_is_deleted(bytes, making->ref.file->header.seed)) {
             err_t err = slotmap_force_release(&making->map, slot.offset, slot.size);
             CHECK(!err_is(err));
         }
@@ -489,7 +487,8 @@ static int maker_unlinked(struct machine *machine)
     err_t err = machine->err;
     machine->err = ERR_OK;
     struct chunk_entry *entry = chunk_table_find(&stream->chunks, maker->key.number);
-    if (!maker->is_new && entry && (err_has(err, ERR_CODE_CORRUPT) || err_has(err, ERR_CODE_FORMAT))) {
+    if (!maker->is_new && entry
+        && (err_has(err, ERR_CODE_CORRUPT) || err_has(err, ERR_CODE_FORMAT))) {
         entry->fit_max = 0;
         return MAKER_PICK;
     }
@@ -521,14 +520,15 @@ static const struct stage maker_stages[MAKER_STAGES] = {
     [MAKER_SYNC] = {"sync", maker_sync, BIT(MAKER_SYNC_DIRECTORY), 5000},
     [MAKER_SYNC_DIRECTORY] = {"sync-directory", maker_sync_directory, BIT(MAKER_ACQUIRE), 5000},
     [MAKER_ACQUIRE] = {"acquire", maker_acquire, BIT(MAKER_READ_MAP), 5000},
-    [MAKER_READ_MAP] = {"read-map", maker_read_map, BIT(MAKER_LOAD_MAP) | BIT(MAKER_ACTIVATE), 5000},
+    [MAKER_READ_MAP] = {"read-map", maker_read_map, BIT(MAKER_LOAD_MAP) | BIT(MAKER_ACTIVATE),
+        5000},
     [MAKER_LOAD_MAP] = {"load-map", maker_load_map, BIT(MAKER_SCAN), 5000},
     [MAKER_SCAN] = {"scan", maker_scan, BIT(MAKER_SCANNED) | BIT(MAKER_ACTIVATE), 5000},
     [MAKER_SCANNED] = {"scanned", maker_scanned, BIT(MAKER_SCAN), 5000},
     [MAKER_ACTIVATE] = {"activate", maker_activate, BIT(MAKER_ACTIVATED), 30000},
     [MAKER_ACTIVATED] = {"activated", maker_activated, BIT(MAKER_PICK), 5000},
-    [MAKER_FULL] = {"full", maker_full,
-        BIT(MAKER_ACQUIRE) | BIT(MAKER_SPACE) | BIT(MAKER_PICK), 30000},
+    [MAKER_FULL] = {"full", maker_full, BIT(MAKER_ACQUIRE) | BIT(MAKER_SPACE) | BIT(MAKER_PICK),
+        30000},
     [MAKER_UNWIND] = {"unwind", maker_unwind, BIT(MAKER_UNLINKED) | BIT(MAKER_DONE), 5000},
     [MAKER_UNLINKED] = {"unlinked", maker_unlinked, BIT(MAKER_PICK) | BIT(MAKER_FULL), 0},
     [MAKER_DONE] = {"done", maker_done, 0, 0},
@@ -545,7 +545,8 @@ err_t maker_init(struct maker *maker, struct stream *stream)
         .image_size = slotmap_image_size(stream->options.chunk_size)};
     TRY(mem_take(stream->options.mem, &stream->owner, LOG_PAGE, LOG_PAGE, &block));
     maker->page = block;
-    TRY(mem_take(stream->options.mem, &stream->owner, SLOTMAP_COPIES * maker->image_size, 0, &block));
+    TRY(mem_take(
+        stream->options.mem, &stream->owner, SLOTMAP_COPIES * maker->image_size, 0, &block));
     maker->images = block;
     TRY(mem_take(stream->options.mem, &stream->owner, MAKER_WINDOW, 0, &block));
     maker->window = block;
@@ -562,8 +563,7 @@ err_t maker_init(struct maker *maker, struct stream *stream)
 
 void maker_start(struct maker *maker)
 {
-    machine_start(
-        &maker->machine, &maker_kind, &maker->stream->options.io->run, DIRECTION_OWN);
+    machine_start(&maker->machine, &maker_kind, &maker->stream->options.io->run, DIRECTION_OWN);
 }
 
 void maker_fini(struct maker *maker)

@@ -33,12 +33,11 @@ static void plan_meta(
         .place = place, .offset = place->offset, .span_count = 1, .spans = {meta}};
 }
 
-static void plan_tombstone(
-    const struct place *place, struct packed_write *writes, unsigned *count)
+static void plan_tombstone(const struct place *place, struct packed_write *writes, unsigned *count)
 {
     if (is_packed(place))
-        writes[(*count)++] = (struct packed_write){
-            .place = place, .offset = place->offset, .is_tombstone = true};
+        writes[(*count)++] =
+            (struct packed_write){.place = place, .offset = place->offset, .is_tombstone = true};
 }
 
 unsigned packed_plan(const struct record *record, struct packed_write *writes)

@@ -84,19 +84,18 @@ static err_t read_checkpoint(
     char path[CHECKPOINT_NAME_MAX];
     checkpoint_path(path, stream->options.stream, copy);
     struct io_handle handle = IO_HANDLE_NONE;
-    int64_t result = recovery_call(recovery,
-        (struct io_op){.kind = IO_OPEN,
-            .fd = stream->options.root->fd,
-            .path = path,
-            .open_flags = IO_OPEN_READ,
-            .ret_handle = &handle});
+    int64_t result = recovery_call(recovery, (struct io_op){.kind = IO_OPEN,
+                                                 .fd = stream->options.root->fd,
+                                                 .path = path,
+                                                 .open_flags = IO_OPEN_READ,
+                                                 .ret_handle = &handle});
     if (result == -ENOENT)
         return ERR(CORRUPT, 0);
     if (result < 0)
         return ERR_RESULT(result);
     size_t size;
-    err_t err = recovery_read(
-        recovery, handle.fd, checkpoint->image, checkpoint->image_capacity, 0, &size);
+    err_t err =
+        recovery_read(recovery, handle.fd, checkpoint->image, checkpoint->image_capacity, 0, &size);
     io_handle_close(stream->options.io, &handle);
     TRY(err);
     TRY(checkpoint_open(span_of(checkpoint->image, size), ret));
@@ -155,8 +154,8 @@ static err_t store_map(struct recovery *recovery, struct active_chunk *chunk)
     for (unsigned i = 0; i < SLOTMAP_COPIES; i++) {
         unsigned copy = slotmap_store(&chunk->map, recovery->images);
         uint64_t at = stream->options.chunk_size + copy * (uint64_t)recovery->image_size;
-        TRY(recovery_write(recovery, chunk->ref.file->handle.fd, recovery->images,
-            recovery->image_size, at));
+        TRY(recovery_write(
+            recovery, chunk->ref.file->handle.fd, recovery->images, recovery->image_size, at));
     }
     stream_mark_dirty(stream, chunk->number);
     return ERR_OK;
@@ -175,10 +174,9 @@ static err_t rebuild_map(struct recovery *recovery, struct active_chunk *chunk, 
         struct slot_header header;
         size_t size;
         uint32_t need;
-        TRY(recovery_read(
-            recovery, chunk->ref.file->handle.fd, bytes, sizeof bytes, at, &size));
-        err_t err = slot_meta_decode(
-            span_of(bytes, size), chunk->ref.file->header.seed, &header, &need);
+        TRY(recovery_read(recovery, chunk->ref.file->handle.fd, bytes, sizeof bytes, at, &size));
+        err_t err =
+            slot_meta_decode(span_of(bytes, size), chunk->ref.file->header.seed, &header, &need);
         if (err_is(err) || header.slot_size == 0 || header.slot_size > end - at) {
             at += SLOT_UNIT;
             continue;
@@ -228,8 +226,8 @@ static err_t use_chunk(struct recovery *recovery, uint32_t number)
         }
     }
     stream->sealing = stream->active;
-    stream->active = (struct active_chunk){
-        .ref = ref, .map_memory = freed.map_memory, .number = number};
+    stream->active =
+        (struct active_chunk){.ref = ref, .map_memory = freed.map_memory, .number = number};
     return load_map(recovery, &stream->active, number);
 }
 
@@ -427,11 +425,10 @@ static err_t sweep_chunks(struct recovery *recovery)
     for (uint32_t i = 0; i < stream->chunks.count; i++)
         stream->chunks.entries[i].is_lost = true;
     struct sweep sweep = {recovery, ERR_OK};
-    int64_t result = recovery_call(recovery,
-        (struct io_op){.kind = IO_LIST,
-            .fd = stream->maker->directory.fd,
-            .each_entry = sweep_entry,
-            .context = &sweep});
+    int64_t result = recovery_call(recovery, (struct io_op){.kind = IO_LIST,
+                                                 .fd = stream->maker->directory.fd,
+                                                 .each_entry = sweep_entry,
+                                                 .context = &sweep});
     if (result < 0)
         return ERR_RESULT(result);
     TRY(sweep.err);

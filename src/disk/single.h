@@ -12,8 +12,9 @@
  *
  * What stands under a final name has had a good header. Only changes in place write over it, after
  * their record is durable: a header that is bad at start is healed from the log.
- * A header's `birth` is the version from which on the file's bytes count: the one that made it, or
- * that shrank it in place. Older records are of an earlier life of these bytes and never redone.
+ * A header's `birth` is the version from which on log records count for the file: the one that made
+ * it, or that shrank it in place. What older ones did is durable when such a record is committed, and
+ * they are never redone: they would write over bytes that were appended since and are only referenced.
  *
  * Format: doc/disk-format.md section "Single files"; positions in disk/blocks.h. */
 #ifndef CAIRN_DISK_SINGLE_H

@@ -336,7 +336,7 @@ static void shrink_step(struct single_chain *chain)
         change->at++;
     }
     change_make_meta(change, change->offset, shrink_crc(change));
-    chain_end(chain, ERR_OK);
+    chain_sync(chain, change->handle.fd, end_well); /* from here on older records are not needed */
 }
 
 /* Of the blocks that stay and those that go, the fewer are combined. `tail`: checksum of what goes of
@@ -426,9 +426,13 @@ void single_change_record(const struct single_change *change, struct record *rec
         record->home_meta = meta;
 }
 
-static void apply_cut(struct single_chain *chain)
+static void apply_note(struct single_chain *chain)
 {
-    chain_sync(chain, change_of(chain)->handle.fd, end_well);
+    struct single_change *change = change_of(chain);
+    if (single_dirty_add_file(change->dirty, &change->identity))
+        chain_end(chain, ERR_OK);
+    else
+        chain_sync(chain, change->handle.fd, end_well);
 }
 
 static void apply_step(struct single_chain *chain)
@@ -439,11 +443,9 @@ static void apply_step(struct single_chain *chain)
     if (single_plan_next(&change->plan, &bytes, &offset))
         chain_write(chain, change->handle.fd, bytes, offset, apply_step);
     else if (size < change->old_size)
-        chain_resize(chain, change->handle.fd, blocks_file_size(size), apply_cut);
-    else if (single_dirty_add_file(change->dirty, &change->identity))
-        chain_end(chain, ERR_OK);
+        chain_resize(chain, change->handle.fd, blocks_file_size(size), apply_note);
     else
-        chain_sync(chain, change->handle.fd, end_well);
+        apply_note(chain);
 }
 
 void single_change_apply(

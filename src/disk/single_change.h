@@ -7,8 +7,8 @@
  *             commit. May reach behind the end: for a small append it costs no sync of its own
  *   append    append, append_write ..., append_finish: bytes and entries of new blocks are written
  *             behind the committed end and synced before the commit
- *   shrink    record: the entry of the block that is cut. Apply syncs the file, so that no earlier
- *             record can be needed once bytes are written where the end was (see single.h, birth)
+ *   shrink    record: the entry of the block that is cut. Prepare syncs the file: from the commit on no
+ *             older record is needed, so that an append may write where the end was (birth, single.h)
  *   grow      zeros, as holes; else like append
  *
  * open, prepare, apply, abandon each arrive at the machine, once; change->chain.err tells. The caller

@@ -93,6 +93,17 @@ static bool record_is_of(const struct record *record, const struct identity *ide
     return record->identity.clock == identity->clock && record->identity.origin == identity->origin;
 }
 
+/* Did the rename of this record happen? Then the file in new/ is gone. */
+static bool survey_is_renamed(struct single_survey *survey, const struct record *record)
+{
+    char path[SINGLE_PATH_MAX];
+    single_new_path(path, survey->mount->stream, &record->identity, record->version);
+    int64_t result = call_path(survey->mount, survey->owner, IO_STAT, path, NULL);
+    if (result < 0 && result != -ENOENT && !err_is(survey->err))
+        survey->err = ERR_RESULT(result);
+    return result == -ENOENT;
+}
+
 void single_survey_record(struct single_survey *survey, const struct record *record)
 {
     bool touches = record->kind >= RECORD_UPLOAD && record->kind <= RECORD_DELETE;
@@ -100,12 +111,14 @@ void single_survey_record(struct single_survey *survey, const struct record *rec
         return;
     struct span meta;
     bool frees = record->flags & RECORD_FREES && record->freed.kind == PLACE_SINGLE;
-    if (record->kind != RECORD_DELETE && single_record_meta(record, &meta)) {
-        if (meta.size > 0)
-            survey->birth = meta_birth(meta);
-    } else if (record->kind == RECORD_DELETE || frees) {
+    if (record->kind == RECORD_DELETE || (frees && !(record->flags & RECORD_RENAMES)))
         survey->birth = (struct version){0};
-    }
+    if (record->kind == RECORD_DELETE || !single_record_meta(record, &meta))
+        return;
+    if (record->flags & RECORD_RENAMES)
+        survey->is_pending = !survey_is_renamed(survey, record);
+    if (!survey->is_pending && meta.size > 0)
+        survey->birth = meta_birth(meta);
 }
 
 /* ---- the file as it is ---- */
@@ -151,8 +164,10 @@ static err_t file_is_later(struct single_redo *redo, const struct redo_file *fil
     if (file->exists && file->is_good) {
         birth = file->header.birth;
     } else if (file->exists) {
-        struct single_survey survey = {.identity = record->identity};
+        struct single_survey survey = {
+            .mount = redo->mount, .owner = redo->owner, .identity = record->identity};
         TRY(redo->survey(redo->context, &survey));
+        TRY(survey.err);
         birth = survey.birth;
     }
     *ret_later = version_compare(birth, record->version) > 0;
@@ -194,8 +209,6 @@ static err_t redo_move(struct single_redo *redo, const struct record *record, co
 {
     char path_to[SINGLE_PATH_MAX];
     single_path(path_to, &record->identity);
-    single_dirty_add_directory(redo->dirty, single_directory_of(&record->identity));
-    single_dirty_add_new(redo->dirty);
     int64_t result = call_path(redo->mount, redo->owner, IO_RENAME, path, path_to);
     redo->applied++;
     return result < 0 ? ERR_RESULT(result) : ERR_OK;
@@ -217,6 +230,9 @@ static err_t redo_rename_over(struct single_redo *redo, const struct redo_file *
 {
     char path[SINGLE_PATH_MAX];
     single_new_path(path, redo->mount->stream, &record->identity, record->version);
+    /* also if it was renamed before a mere kill: that may not be durable yet */
+    single_dirty_add_directory(redo->dirty, single_directory_of(&record->identity));
+    single_dirty_add_new(redo->dirty);
     int64_t result = call_path(redo->mount, redo->owner, IO_STAT, path, NULL);
     if (result < 0 && result != -ENOENT)
         return ERR_RESULT(result);
@@ -315,28 +331,21 @@ static err_t redo_change(struct single_redo *redo, const struct record *record)
     return err;
 }
 
+/* How a file was made tells more than the kind: any modify may have gone out of place. */
 err_t single_redo(struct single_redo *redo, const struct record *record)
 {
     struct span meta;
     bool is_single = single_record_meta(record, &meta);
     bool frees = record->flags & RECORD_FREES && record->freed.kind == PLACE_SINGLE;
-    switch (record->kind) {
-    case RECORD_UPLOAD:
-    case RECORD_REPLACE:
-        if (is_single && record->flags & RECORD_RENAMES)
-            return redo_rename(redo, record, meta);
-        return frees ? redo_free(redo, record) : ERR_OK;
-    case RECORD_WRITE:
-    case RECORD_APPEND:
-    case RECORD_TRUNCATE:
-        if (is_single)
-            return redo_change(redo, record);
-        return frees ? redo_free(redo, record) : ERR_OK;
-    case RECORD_DELETE:
-        return is_single || frees ? redo_unlink(redo, &record->identity) : ERR_OK;
-    default:
+    if (record->kind < RECORD_UPLOAD || record->kind > RECORD_DELETE)
         return ERR_OK;
-    }
+    if (record->kind == RECORD_DELETE)
+        return is_single || frees ? redo_unlink(redo, &record->identity) : ERR_OK;
+    if (is_single && record->flags & RECORD_RENAMES)
+        return redo_rename(redo, record, meta);
+    if (is_single && record->kind >= RECORD_WRITE)
+        return redo_change(redo, record);
+    return frees ? redo_free(redo, record) : ERR_OK;
 }
 
 /* ---- the end ---- */

@@ -5,17 +5,22 @@
  *
  * A header that is good tells by its birth which records are of this life of the file; older ones are
  * skipped. If it is bad (torn in the middle of a change), the log must tell: `survey` is asked for the
- * last record of that file. Applied twice is harmless; a crash in between as well. */
+ * last record of the file that stands there (renames that did not happen yet are left out: their source
+ * is still in new/). Applied twice is harmless; a crash in between as well. */
 #ifndef CAIRN_DISK_SINGLE_REDO_H
 #define CAIRN_DISK_SINGLE_REDO_H
 
 #include "disk/single_dirty.h"
 #include "disk/single_entry.h"
 
-/** What the log behind the checkpoint says of a file. All zero but identity at first. */
+/** What the log behind the checkpoint says of the file that stands under its final name. */
 struct single_survey {
+    const struct single_mount *mount;
+    struct owner *owner;
     struct identity identity;
-    struct version birth; /* of the file as the last record leaves it; 0.0: none, or no single */
+    struct version birth; /* of the file as its last record leaves it; 0.0: the log does not know */
+    bool is_pending;      /* the records that follow are of a file that is still in new/ */
+    err_t err;
 };
 /** Call for each record, in log order. */
 void single_survey_record(struct single_survey *survey, const struct record *record);

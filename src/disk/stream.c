@@ -226,8 +226,8 @@ static void reservation_end(struct stream *stream, const struct reservation *r, 
     if (!is_committed && active->reserve_end == end)
         active->reserve_end = r->place.offset;
     else if (!is_committed && active == &stream->active)
-        space_insert(
-            &stream->space, &(struct space_slot){active->number, r->place.offset, r->place.slot_size});
+        space_insert(&stream->space,
+            &(struct space_slot){active->number, r->place.offset, r->place.slot_size});
     if (active == &stream->sealing)
         maker_kick(stream);
 }
@@ -356,7 +356,8 @@ static err_t stream_set_up(struct stream *stream)
 {
     struct binlog_position position;
     uint64_t generation = 0;
-    TRY(layout_make(stream->options.io, &stream->owner, stream->options.root, stream->options.stream));
+    TRY(layout_make(
+        stream->options.io, &stream->owner, stream->options.root, stream->options.stream));
     TRY(stream_take_memory(stream));
     TRY(stream_recover(stream, &position, &generation));
     TRY(stream_open_log(stream, &position));
@@ -364,8 +365,8 @@ static err_t stream_set_up(struct stream *stream)
     checkpoint_start(stream->checkpoint, generation);
     maker_start(stream->maker);
     if (stream->active.ref.file) { /* entered, and nothing in it is given out before a checkpoint */
-        bool has_room = space_chunk_enter(
-            &stream->space, stream->active.number, &(struct slotmap_summary){0});
+        bool has_room =
+            space_chunk_enter(&stream->space, stream->active.number, &(struct slotmap_summary){0});
         CHECK(has_room);
     }
     checkpoint_request(stream->checkpoint);

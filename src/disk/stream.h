@@ -32,19 +32,19 @@ struct stream;
 struct stream_options {
     struct io *io;
     struct mem *mem;
-    struct chunk_files *files;     /* of the loop */
-    const struct io_handle *root;  /* mount point directory */
-    struct id_clock *clock;        /* of the storage */
+    struct chunk_files *files;    /* of the loop */
+    const struct io_handle *root; /* mount point directory */
+    struct id_clock *clock;       /* of the storage */
     uint32_t machine;
     uint8_t storage_uuid[16], mount_uuid[16];
     uint8_t mount, stream;
-    uint64_t incarnation;          /* of the storage at this start; raised when a tail was cut */
-    uint32_t chunk_size;           /* bytes, valid for slotmap */
+    uint64_t incarnation; /* of the storage at this start; raised when a tail was cut */
+    uint32_t chunk_size;  /* bytes, valid for slotmap */
     uint32_t log_segment_size, log_buffer_size, log_segment_count_max;
-    uint32_t free_slot_count;      /* free slots of a reopened chunk that are kept in memory */
-    uint32_t chunk_count_max;      /* chunk files that fit the disk */
-    uint64_t reserve_bytes;        /* of the file system, not for uploads */
-    uint64_t checkpoint_bytes;     /* of log, after which a checkpoint is taken */
+    uint32_t free_slot_count;  /* free slots of a reopened chunk that are kept in memory */
+    uint32_t chunk_count_max;  /* chunk files that fit the disk */
+    uint64_t reserve_bytes;    /* of the file system, not for uploads */
+    uint64_t checkpoint_bytes; /* of log, after which a checkpoint is taken */
     /* a write failed: the mount point is to be fenced */
     void (*on_fence)(struct stream *stream, err_t err);
     void *context; /* the caller's */
@@ -86,13 +86,13 @@ struct stream {
     struct binlog log;
     struct chunk_table chunks;
     struct active_chunk active, sealing, next; /* next: made or reopened ahead of need */
-    struct active_chunk making;    /* not yet ready */
-    struct space space, next_space; /* free slots inside `active` and `next` */
+    struct active_chunk making;                /* not yet ready */
+    struct space space, next_space;            /* free slots inside `active` and `next` */
     struct single_mount single_mount;
     struct single_dirty singles;
     struct lock_table locks;
-    struct list space_waiters;     /* struct reservation */
-    uint64_t lease;                /* ids up to here may be issued */
+    struct list space_waiters; /* struct reservation */
+    uint64_t lease;            /* ids up to here may be issued */
     bool is_lease_out;
     bool is_full;                  /* the last attempt to make a chunk met a full disk */
     uint32_t wanted_size;          /* of the slot that somebody waits for, bytes */
@@ -127,8 +127,8 @@ MUST err_t stream_take_clock(struct stream *stream, uint64_t *ret);
 /** Reserve a slot of `size` bytes. True: reservation->err tells, or reservation->place and ->ref are
  * there. False: call again when `machine` has arrived. A new reservation is all zero.
  * Errors: NO_SPACE, OFFLINE. */
-MUST bool stream_reserve(struct stream *stream, struct reservation *reservation, uint32_t size,
-    struct machine *machine);
+MUST bool stream_reserve(
+    struct stream *stream, struct reservation *reservation, uint32_t size, struct machine *machine);
 /** The slot was committed (its record is in the log), or is not wanted: either way the reservation
  * ends. Nothing to do if there is none. */
 void stream_reserve_end(struct stream *stream, struct reservation *reservation, bool is_committed);

@@ -60,6 +60,7 @@ enum { /* open_flags */
     IO_OPEN_EXCLUSIVE = 8, /* with CREATE: must not exist */
     IO_OPEN_DIRECT = 16,   /* O_DIRECT; where the file system refuses it: -EINVAL */
     IO_OPEN_DIRECTORY = 32,
+    IO_STAT_NO_FOLLOW = 64, /* IO_STAT only: of a symbolic link itself, not of what it names */
 };
 
 enum {                  /* write_flags */
@@ -84,7 +85,9 @@ struct io_stat {
     uint64_t size;      /* bytes; IO_SPACE: bytes in total */
     uint64_t allocated; /* bytes on disk; IO_SPACE: bytes free for us */
     uint64_t inode;
+    uint64_t modify_ns; /* when the content was changed last, unix time; IO_SPACE: 0 */
     bool is_directory;
+    bool is_regular; /* neither: a link (with IO_STAT_NO_FOLLOW), a device, a socket ... */
 };
 
 struct io;
@@ -184,6 +187,12 @@ static inline bool io_op_is_out(const struct io_op *op)
 void io_handle_close(struct io *io, struct io_handle *handle);
 /** Move `from` into `to`; `from` becomes none. */
 void io_handle_move(struct io_handle *to, struct io_handle *from);
+/** Hand a descriptor to another loop of the process: leave this ledger without closing. The number
+ * goes there in a message; nobody holds it until io_handle_adopt(). */
+int io_handle_release(struct io *io, struct io_handle *handle);
+/** The other half: enter `fd` here. */
+void io_handle_adopt(
+    struct io *io, struct io_handle *handle, int fd, struct owner *owner, enum life life);
 
 static inline uint64_t io_now(const struct io *io)
 {

@@ -126,6 +126,24 @@ void io_handle_close(struct io *io, struct io_handle *handle)
     handle->fd = IO_FD_NONE;
 }
 
+int io_handle_release(struct io *io, struct io_handle *handle)
+{
+    int fd = handle->fd;
+    CHECK(fd != IO_FD_NONE);
+    ledger_release(&io->ledger, &handle->held, HELD_FD);
+    handle->fd = IO_FD_NONE;
+    return fd;
+}
+
+void io_handle_adopt(
+    struct io *io, struct io_handle *handle, int fd, struct owner *owner, enum life life)
+{
+    CHECK(handle->fd == IO_FD_NONE && fd != IO_FD_NONE);
+    handle->fd = fd;
+    ledger_enter(
+        &io->ledger, &handle->held, .kind = HELD_FD, .life = life, .handle = fd, .owner = owner);
+}
+
 void io_handle_move(struct io_handle *to, struct io_handle *from)
 {
     CHECK(to->fd == IO_FD_NONE);

@@ -54,6 +54,7 @@ struct open_how plain_open_how(const struct io_op *op)
 struct open_how plain_stat_how(const struct io_op *op)
 {
     struct open_how how = {.flags = O_CLOEXEC | O_PATH};
+    how.flags |= (op->open_flags & IO_STAT_NO_FOLLOW) != 0 ? O_NOFOLLOW : 0;
     how.resolve = op->fd == IO_FD_NONE ? 0 : RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS;
     return how;
 }
@@ -90,7 +91,10 @@ int64_t plain_stat(int fd, struct io_stat *ret)
     *ret = (struct io_stat){.size = (uint64_t)status.st_size,
         .allocated = (uint64_t)status.st_blocks * BYTES_PER_BLOCK,
         .inode = status.st_ino,
-        .is_directory = S_ISDIR(status.st_mode)};
+        .modify_ns =
+            (uint64_t)status.st_mtim.tv_sec * 1000000000 + (uint64_t)status.st_mtim.tv_nsec,
+        .is_directory = S_ISDIR(status.st_mode),
+        .is_regular = S_ISREG(status.st_mode)};
     return 0;
 }
 

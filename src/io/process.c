@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 bool process_is_terminal(enum standard_stream stream)
@@ -45,4 +46,17 @@ err_t process_stream_open(
     ledger_enter(&io->ledger, &ret->held, .kind = HELD_FD, .life = LIFE_PROCESS, .handle = fd,
         .owner = owner);
     return ERR_OK;
+}
+
+static uint64_t ns_of_timeval(struct timeval time)
+{
+    return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_usec * 1000;
+}
+
+struct process_cpu process_cpu(void)
+{
+    struct rusage usage;
+    if (getrusage(RUSAGE_SELF, &usage) != 0)
+        return (struct process_cpu){0, 0};
+    return (struct process_cpu){ns_of_timeval(usage.ru_utime), ns_of_timeval(usage.ru_stime)};
 }

@@ -16,6 +16,12 @@ enum { HOST_NAME_SIZE = 65 };
 const char *process_host_name(char *text);
 uint32_t process_id(void);
 
+/** CPU time that this process has used, all threads together. */
+struct process_cpu {
+    uint64_t user_ns, system_ns;
+};
+struct process_cpu process_cpu(void);
+
 /** A standard stream as a handle, for IO_READ and IO_WRITE at IO_OFFSET_STREAM. The handle is the
  * caller's, over a descriptor of its own (so that closing it leaves the stream open), and is
  * entered under `owner`. It works for files, pipes and terminals.

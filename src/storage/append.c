@@ -1,8 +1,7 @@
 #include "storage/append.h"
 
 enum append_result change_append(struct stream *stream, struct log_append *append,
-    struct log_waiter *waiter, const struct record *record, struct machine *machine,
-    err_t *ret_err)
+    struct log_waiter *waiter, const struct record *record, struct machine *machine, err_t *ret_err)
 {
     if (stream->state != STREAM_OPEN) {
         *ret_err = ERR(OFFLINE, 0);

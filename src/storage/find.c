@@ -52,8 +52,7 @@ static int find_again(struct find *find)
 static err_t find_check(struct find *find)
 {
     const struct slot_header *header = &find->object.header;
-    if (!version_is_none(find->if_version)
-        && !version_equals(find->if_version, header->version))
+    if (!version_is_none(find->if_version) && !version_equals(find->if_version, header->version))
         return ERR(CONFLICT, 0);
     if (find->offset > header->size)
         return ERR(RANGE, 0);

@@ -79,8 +79,8 @@ static void modify_set_result(struct modify *modify, const struct slot_header *h
 static void modify_prepare_header(struct modify *modify)
 {
     modify->header = modify->object.header;
-    modify->header.version = (struct version){
-        modify->object.header.version.counter + 1, modify->store->config.machine};
+    modify->header.version =
+        (struct version){modify->object.header.version.counter + 1, modify->store->config.machine};
     modify->header.nonce = modify->request.nonce;
     modify->header.modify_ns = io_wall(modify->store->io);
     modify->header.birth = (struct version){0};
@@ -267,8 +267,7 @@ static int modify_committed(struct machine *machine)
 static int modify_end_unknown(struct modify *modify, err_t err)
 {
     stream_fail(modify->stream, err);
-    return machine_fail(
-        &modify->machine, (err_t){err.site, ERR_CODE_OUTCOME_UNKNOWN, err.os});
+    return machine_fail(&modify->machine, (err_t){err.site, ERR_CODE_OUTCOME_UNKNOWN, err.os});
 }
 
 /* Slots are written; what the record does to single files follows. */
@@ -375,8 +374,7 @@ static const struct stage modify_stages[MODIFY_STAGES] = {
         BIT(MODIFY_CONTENT) | BIT(MODIFY_SYNCED), 5000},
     [MODIFY_SYNCED] = {"synced", modify_synced, BIT(MODIFY_HOME_REF), 5000},
     [MODIFY_HOME_REF] = {"home-ref", modify_home_ref, BIT(MODIFY_APPEND_RECORD), 5000},
-    [MODIFY_SINGLE_OPEN] = {"single-open", modify_single_open,
-        BIT(MODIFY_SINGLE_OPENED), 5000},
+    [MODIFY_SINGLE_OPEN] = {"single-open", modify_single_open, BIT(MODIFY_SINGLE_OPENED), 5000},
     [MODIFY_SINGLE_OPENED] = {"single-opened", modify_single_opened,
         BIT(MODIFY_SINGLE_PREFIX) | BIT(MODIFY_SINGLE_AREA), 5000},
     [MODIFY_SINGLE_PREFIX] = {"single-prefix", modify_single_prefix, BIT(MODIFY_SINGLE_AREA),

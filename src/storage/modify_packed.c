@@ -40,8 +40,8 @@ int modify_slot(struct machine *machine)
 {
     struct modify *modify = modify_of(machine);
     modify->way = WAY_SLOT;
-    uint32_t size = slot_size_for(
-        modify->total, target_slack(modify), modify->object.header.attributes_size);
+    uint32_t size =
+        slot_size_for(modify->total, target_slack(modify), modify->object.header.attributes_size);
     if (size == 0)
         return machine_fail(machine, ERR(TOO_LARGE, 0));
     if (!stream_reserve(modify->stream, &modify->reservation, size, machine))
@@ -73,10 +73,9 @@ static int submit(struct modify *modify, int next, struct io_op op)
 int modify_content(struct machine *machine)
 {
     struct modify *modify = modify_of(machine);
-    uint32_t meta =
-        slot_meta_size(modify->header.slot_size, modify->object.header.attributes_size);
-    modify->iov = (struct iovec){
-        modify->area + modify->written, (size_t)modify->total - modify->written};
+    uint32_t meta = slot_meta_size(modify->header.slot_size, modify->object.header.attributes_size);
+    modify->iov =
+        (struct iovec){modify->area + modify->written, (size_t)modify->total - modify->written};
     stream_mark_dirty(modify->stream, modify->target.chunk);
     return submit(modify, MODIFY_CONTENT_WRITTEN,
         (struct io_op){.kind = IO_WRITE,
@@ -129,8 +128,8 @@ static struct span encode_content_meta(struct modify *modify, uint32_t seed, uin
     uint32_t table[SLOT_SIZE_MAX / SLOT_BLOCK_SIZE] = {0};
     if (slot_table_entries(modify->header.slot_size) > 0)
         blocks_compute(span_of(modify->area, (size_t)modify->total), table);
-    uint32_t size = slot_meta_encode(
-        &modify->header, modify->object.attributes.data, table, seed, meta);
+    uint32_t size =
+        slot_meta_encode(&modify->header, modify->object.attributes.data, table, seed, meta);
     return span_of(meta, size);
 }
 
@@ -155,8 +154,8 @@ static struct span encode_forward(struct modify *modify, uint8_t *meta)
     header.size = modify->total;
     header.flags = SLOT_MUTABLE | SLOT_FORWARDED;
     header.other = modify->target;
-    uint32_t size = slot_meta_encode(&header, modify->object.attributes.data, table,
-        modify->home_ref.file->header.seed, meta);
+    uint32_t size = slot_meta_encode(
+        &header, modify->object.attributes.data, table, modify->home_ref.file->header.seed, meta);
     return span_of(meta, size);
 }
 
@@ -192,7 +191,7 @@ void modify_way_record(
     case WAY_SLOT:
         record->flags |= RECORD_TAKES;
         record->home_meta = encode_forward(modify, metas[0]);
-        /* fall through */
+        __attribute__((fallthrough));
     case WAY_TARGET:
         header->flags |= SLOT_TARGET;
         header->other = modify->object.home;

@@ -89,8 +89,7 @@ int modify_single_area(struct machine *machine)
         return machine_fail(machine, modify->copy.err);
     if (modify->position == 0)
         return MODIFY_SINGLE_POUR;
-    return write_span(
-        modify, MODIFY_SINGLE_POUR, span_of(modify->area, (size_t)modify->position));
+    return write_span(modify, MODIFY_SINGLE_POUR, span_of(modify->area, (size_t)modify->position));
 }
 
 int modify_single_pour(struct machine *machine)

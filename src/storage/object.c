@@ -47,7 +47,8 @@ static int object_submit_read(struct object *object, int next, void *into, size_
 static int object_buffer(struct machine *machine)
 {
     struct object *object = object_of(machine);
-    bool is_small = object->place.kind == PLACE_PACKED && object->place.slot_size <= STORE_SMALL_SIZE;
+    bool is_small =
+        object->place.kind == PLACE_PACKED && object->place.slot_size <= STORE_SMALL_SIZE;
     struct buffer_claim *claim = is_small ? &object->small : &object->work;
     if (!claim->data && claim->pool == NULL) {
         struct pool *pool = is_small ? &object->store->small_buffers : &object->store->work_buffers;
@@ -154,8 +155,8 @@ static int object_header(struct machine *machine)
     bool at_end = object->op.result == 0;
     struct slot_header header;
     uint32_t need = 0;
-    err_t err = slot_meta_decode(span_of(object->buffer, object->have),
-        object->ref.file->header.seed, &header, &need);
+    err_t err = slot_meta_decode(
+        span_of(object->buffer, object->have), object->ref.file->header.seed, &header, &need);
     if (err_has(err, ERR_CODE_PARTIAL) && !at_end && need <= object->buffer_size) {
         if (object->want < need)
             object->want = need;
@@ -191,8 +192,7 @@ static int object_witness(struct machine *machine)
     if (!active)
         return witness_read(object, false);
     struct slotmap_slot slot = slotmap_query(&active->map, object->place.offset);
-    return machine_fail(
-        machine, slot.kind == SLOTMAP_LIVE ? ERR(CORRUPT, 0) : ERR(NOT_FOUND, 0));
+    return machine_fail(machine, slot.kind == SLOTMAP_LIVE ? ERR(CORRUPT, 0) : ERR(NOT_FOUND, 0));
 }
 
 static int object_witnessed(struct machine *machine)
@@ -203,8 +203,8 @@ static int object_witnessed(struct machine *machine)
     if (object->op.result == 1 && object->have == 0)
         return witness_read(object, true);
     unsigned bit = object->place.offset / SLOT_UNIT % 8;
-    bool is_live = object->op.result == 1 && (object->buffer[0] >> bit & 1)
-                   && !(object->buffer[1] >> bit & 1);
+    bool is_live =
+        object->op.result == 1 && (object->buffer[0] >> bit & 1) && !(object->buffer[1] >> bit & 1);
     return machine_fail(machine, is_live ? ERR(CORRUPT, 0) : ERR(NOT_FOUND, 0));
 }
 
@@ -214,9 +214,8 @@ static err_t slot_verify(const struct object *object, struct span content)
 {
     const struct slot_header *header = &object->header;
     if (slot_table_entries(header->slot_size) == 0)
-        return crc32_update(0, content.data, content.size) == header->content_crc
-                   ? ERR_OK
-                   : ERR(CORRUPT, 0);
+        return crc32_update(0, content.data, content.size) == header->content_crc ? ERR_OK
+                                                                                  : ERR(CORRUPT, 0);
     uint32_t table[SLOT_SIZE_MAX / SLOT_BLOCK_SIZE];
     uint32_t size = slot_meta_size(header->slot_size, header->attributes_size);
     uint64_t count = blocks_count(header->size);
@@ -265,12 +264,10 @@ static int object_single(struct machine *machine)
     struct object *object = object_of(machine);
     struct store_mount *mount = &object->store->mounts[object->place.mount];
     object->is_single = true;
-    object->mount =
-        (struct single_mount){object->store->io, &mount->root, object->place.stream};
+    object->mount = (struct single_mount){object->store->io, &mount->root, object->place.stream};
     object->single = (struct single_reader){.handle = IO_HANDLE_NONE};
     int wait = machine_wait_in(machine, OBJECT_SINGLE_OPEN, 1);
-    single_reader_open(
-        &object->single, &object->mount, machine, &object->identity, object->buffer);
+    single_reader_open(&object->single, &object->mount, machine, &object->identity, object->buffer);
     return wait;
 }
 
@@ -298,8 +295,8 @@ static int object_single_read(struct machine *machine)
         uint64_t size = object->read_size;
         object->read_size = UINT64_MAX; /* asked for */
         int wait = machine_wait_in(machine, OBJECT_SINGLE_READ, 1);
-        single_reader_read(&object->single, object->read_offset, size,
-            object->buffer + SINGLE_READER_BUFFER);
+        single_reader_read(
+            &object->single, object->read_offset, size, object->buffer + SINGLE_READER_BUFFER);
         return wait;
     }
     if (object->read_size == UINT64_MAX) {
@@ -390,7 +387,8 @@ void object_read(struct object *object, uint64_t offset, uint64_t size)
         object->machine.stage = OBJECT_SINGLE_READ;
         return;
     }
-    if (!err_is(object->err)) { /* all of a slot's content was read and verified when it was opened */
+    if (!err_is(
+            object->err)) { /* all of a slot's content was read and verified when it was opened */
         uint32_t meta = slot_meta_size(object->header.slot_size, object->header.attributes_size);
         object->data = span_of(object->buffer + meta + offset, (size_t)size);
         object->data_offset = offset;

@@ -16,15 +16,15 @@ struct object {
     struct store *store;
     struct machine *parent;
     struct identity identity;
-    err_t err; /* of the last step */
-    struct place home;     /* where the id points */
-    struct place place;    /* where the content is: home itself, a slot, or a single file */
+    err_t err;          /* of the last step */
+    struct place home;  /* where the id points */
+    struct place place; /* where the content is: home itself, a slot, or a single file */
     struct slot_header home_header;
-    struct slot_header header;    /* of the content: version, size, CRC, times */
-    struct span attributes;       /* valid until close */
-    struct span data;             /* of the last object_read (or of open) */
-    uint64_t data_offset;         /* where in the content */
-    bool has_home_header;         /* the home is packed and its header was good */
+    struct slot_header header; /* of the content: version, size, CRC, times */
+    struct span attributes;    /* valid until close */
+    struct span data;          /* of the last object_read (or of open) */
+    uint64_t data_offset;      /* where in the content */
+    bool has_home_header;      /* the home is packed and its header was good */
     bool is_open;
     /* its own */
     struct buffer_claim small, work;

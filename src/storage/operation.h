@@ -20,23 +20,23 @@ struct file_result {
     struct version version;
     uint64_t size; /* of the whole content */
     uint32_t crc;
-    uint8_t ack;       /* enum ack_level that was reached */
-    bool existed;      /* delete */
+    uint8_t ack;  /* enum ack_level that was reached */
+    bool existed; /* delete */
 };
 
 /* ---- upload ---- */
 
 struct upload_request {
-    uint8_t mount;     /* chosen by the caller (balance) */
+    uint8_t mount;                                    /* chosen by the caller (balance) */
     struct span pool, content_type, metadata, suffix; /* borrowed until on_result */
-    uint64_t expires;  /* unix seconds, 0 never */
+    uint64_t expires;                                 /* unix seconds, 0 never */
     struct nonce nonce;
-    uint8_t ack;       /* ACK_MEMORY or ACK_LOCAL */
+    uint8_t ack; /* ACK_MEMORY or ACK_LOCAL */
     bool is_mutable;
     bool size_known;
     uint64_t size;
-    uint32_t slack;    /* as in UPLOAD; ignored for immutable files */
-    bool crc_known;    /* the content must have this CRC, else CORRUPT and nothing is stored */
+    uint32_t slack; /* as in UPLOAD; ignored for immutable files */
+    bool crc_known; /* the content must have this CRC, else CORRUPT and nothing is stored */
     uint32_t crc;
 };
 
@@ -52,7 +52,7 @@ struct upload {
     /* the machine's */
     struct stream *stream;
     struct buffer_claim work;
-    struct span content;     /* all of it, if packed */
+    struct span content; /* all of it, if packed */
     uint64_t received;
     uint32_t crc;
     struct reservation reservation;
@@ -84,8 +84,8 @@ struct find {
     uint64_t offset, size;     /* size 0: to the end */
     struct version if_version; /* 0.0: any */
     struct outlet *outlet;
-    struct object object;      /* on_result: header, attributes */
-    uint64_t at, end;          /* range of the content that is being sent */
+    struct object object;                 /* on_result: header, attributes */
+    uint64_t at, end;                     /* range of the content that is being sent */
     void (*on_result)(struct find *find); /* header known, first piece verified; put() follows */
     void (*done)(struct find *find);
     void *context;
@@ -107,7 +107,7 @@ struct stat_file {
     struct store *store;
     struct fid fid;
     struct object object;
-    bool is_packed; /* where the content lies */
+    bool is_packed;                            /* where the content lies */
     void (*on_result)(struct stat_file *stat); /* object: header, attributes; valid while it runs */
     void (*done)(struct stat_file *stat);
     void *context;
@@ -129,16 +129,16 @@ struct modify_request {
     struct nonce nonce;
     uint8_t ack;
     bool size_known;
-    uint64_t size;             /* of the body */
+    uint64_t size; /* of the body */
     bool crc_known;
-    uint32_t crc;              /* of the body */
+    uint32_t crc; /* of the body */
 };
 
 struct modify {
     struct machine machine;
     struct store *store;
     struct modify_request request;
-    struct body *body; /* NULL: no content (truncate) */
+    struct body *body;         /* NULL: no content (truncate) */
     struct file_result result; /* with CONFLICT: version is what is there */
     void (*on_result)(struct modify *modify);
     void (*done)(struct modify *modify);
@@ -148,14 +148,14 @@ struct modify {
     struct file_lock lock;
     struct object object; /* the file as it is; open until the end */
     struct buffer_claim buffer;
-    uint8_t *area;        /* in it: the content, or the part that was gathered */
-    uint64_t position;    /* bytes of the area that count */
-    uint64_t received;    /* of the body */
+    uint8_t *area;     /* in it: the content, or the part that was gathered */
+    uint64_t position; /* bytes of the area that count */
+    uint64_t received; /* of the body */
     uint32_t body_crc;
-    uint64_t total;       /* size of the new content */
-    uint64_t zeros;       /* still to be written */
+    uint64_t total;            /* size of the new content */
+    uint64_t zeros;            /* still to be written */
     struct slot_header header; /* of the new content */
-    struct place target;  /* where the new content goes, if not home */
+    struct place target;       /* where the new content goes, if not home */
     struct chunk_ref home_ref;
     struct reservation reservation;
     struct io_op op;

@@ -37,12 +37,13 @@ static err_t store_take(struct store *store)
 {
     const struct store_config *config = &store->config;
     void *block;
-    TRY(mem_take(store->mem, &store->owner, sizeof(struct store_mount) * STORE_MOUNTS_MAX, 0, &block));
+    TRY(mem_take(
+        store->mem, &store->owner, sizeof(struct store_mount) * STORE_MOUNTS_MAX, 0, &block));
     store->mounts = block;
     for (size_t i = 0; i < STORE_MOUNTS_MAX; i++)
         store->mounts[i].root = IO_HANDLE_NONE;
-    TRY(chunk_files_init(&store->files, store->io, store->mem, config->chunk_file_count,
-        root_of_chunk, store));
+    TRY(chunk_files_init(
+        &store->files, store->io, store->mem, config->chunk_file_count, root_of_chunk, store));
     TRY(pool_init(&store->small_buffers, store->mem, &store->io->ledger, "small-buffers",
         STORE_SMALL_SIZE, config->small_buffer_count, 64, &store->owner));
     TRY(pool_init(&store->modify_buffers, store->mem, &store->io->ledger, "modify-buffers",

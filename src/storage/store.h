@@ -23,28 +23,28 @@ struct store_config {
     uint32_t machine;
     uint8_t storage_uuid[16];
     char group[GROUP_NAME_MAX + 1];
-    uint32_t inline_max;     /* bytes: contents up to this travel in the log record */
-    uint32_t single_min;     /* bytes: larger contents are single files; at most SLOT_SIZE_MAX / 4 */
-    uint32_t piece_size;     /* bytes of content that a download hands out at a time */
+    uint32_t inline_max; /* bytes: contents up to this travel in the log record */
+    uint32_t single_min; /* bytes: larger contents are single files; at most SLOT_SIZE_MAX / 4 */
+    uint32_t piece_size; /* bytes of content that a download hands out at a time */
     uint32_t chunk_size, log_segment_size, log_buffer_size, log_segment_count_max;
     uint32_t free_slot_count;
-    uint32_t chunk_file_count;   /* descriptors kept open for chunk files */
+    uint32_t chunk_file_count; /* descriptors kept open for chunk files */
     uint32_t small_buffer_count, work_buffer_count, modify_buffer_count;
     uint64_t checkpoint_bytes;
-    uint32_t slack_default;  /* for mutable files, as in UPLOAD */
+    uint32_t slack_default; /* for mutable files, as in UPLOAD */
     uint16_t loop_index, loop_count;
 };
 
 struct store_mount {
-    struct io_handle root;        /* this loop's handle of the directory */
+    struct io_handle root; /* this loop's handle of the directory */
     bool is_there;
     bool is_fenced;
-    err_t cause;                  /* of the fence */
+    err_t cause; /* of the fence */
     uint8_t mount_uuid[16];
-    uint8_t stream_count;         /* fixed at format */
+    uint8_t stream_count; /* fixed at format */
     uint64_t incarnation;
     uint64_t total_bytes, free_bytes, reserve_bytes; /* refreshed by the role */
-    struct stream *streams[STORE_STREAMS_MAX];  /* those that this loop owns; NULL: another loop's */
+    struct stream *streams[STORE_STREAMS_MAX]; /* those that this loop owns; NULL: another loop's */
 };
 
 struct store {
@@ -57,8 +57,8 @@ struct store {
     struct store_mount *mounts; /* STORE_MOUNTS_MAX */
     struct pool small_buffers, work_buffers;
     struct pool modify_buffers; /* taken before a work buffer, never behind one */
-    uint32_t stream_cursor; /* uploads go round robin over the streams of a mount point */
-    uint32_t running;       /* operations in flight */
+    uint32_t stream_cursor;     /* uploads go round robin over the streams of a mount point */
+    uint32_t running;           /* operations in flight */
     /* a mount point was fenced on this loop: the role tells the others */
     void (*on_fence)(void *context, uint8_t mount, err_t err);
     void *context;
@@ -112,7 +112,7 @@ uint16_t store_owner_loop(const struct store *store, const struct fid *fid);
 /** The stream of this id on this loop. Errors: NOT_FOUND (no such mount point or stream), OFFLINE
  * (fenced), WRONG_NODE (the id's origin or group is not ours). CHECKs that this loop owns it. */
 MUST err_t store_stream_of(struct store *store, const struct fid *fid, struct stream **ret);
-/** The same checks for a read on any loop. */
+/** The same checks for a read on any loop. Errors: WRONG_NODE, NOT_FOUND, OFFLINE. */
 MUST err_t store_check_id(const struct store *store, const struct fid *fid);
 
 /** A stream of mount point `mount` on this loop for an upload. Errors: OFFLINE, NOT_FOUND. */

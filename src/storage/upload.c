@@ -319,8 +319,8 @@ static int upload_finish(struct machine *machine)
     if (err_is(err))
         return machine_fail(machine, err);
     int wait = machine_wait_in(machine, UPLOAD_FINISHED, 1);
-    single_writer_finish(&upload->writer, &upload->header,
-        span_of(upload->attributes, upload->attributes_size));
+    single_writer_finish(
+        &upload->writer, &upload->header, span_of(upload->attributes, upload->attributes_size));
     return wait;
 }
 
@@ -340,9 +340,8 @@ static void upload_fill_packed(struct upload *upload, struct record *record, uin
     uint32_t table[SLOT_SIZE_MAX / SLOT_BLOCK_SIZE] = {0};
     if (slot_table_entries(upload->header.slot_size) > 0)
         blocks_compute(upload->content, table);
-    uint32_t size =
-        slot_meta_encode(&upload->header, upload->attributes, table,
-            upload->reservation.ref.file->header.seed, meta);
+    uint32_t size = slot_meta_encode(&upload->header, upload->attributes, table,
+        upload->reservation.ref.file->header.seed, meta);
     record->home = upload->reservation.place;
     record->home_meta = span_of(meta, size);
     record->flags |= RECORD_TAKES;

@@ -28,9 +28,9 @@ enum {
 struct log_segment_header {
     uint8_t storage_uuid[16];
     uint8_t mount_uuid[16];
-    uint64_t number;      /* 1, 2, ...; also the file's name */
+    uint64_t number; /* 1, 2, ...; also the file's name */
     uint64_t incarnation;
-    uint64_t salt;        /* random */
+    uint64_t salt; /* random */
     uint64_t first_lsn;
     uint64_t previous_number; /* where the log was cut or ended before: 0 for the very first */
     uint64_t previous_end;    /* bytes in that segment that are part of the log */
@@ -43,17 +43,17 @@ void log_segment_encode(const struct log_segment_header *header, uint8_t ret[LOG
 MUST err_t log_segment_decode(const uint8_t page[LOG_PAGE], struct log_segment_header *ret);
 
 struct log_batch_header {
-    uint32_t size;         /* with header and padding: a multiple of LOG_PAGE */
-    uint32_t used;         /* with header, without padding */
+    uint32_t size; /* with header and padding: a multiple of LOG_PAGE */
+    uint32_t used; /* with header, without padding */
     uint32_t record_count;
     uint64_t first_lsn;
-    uint64_t durable_lsn;  /* every record up to here was known durable when this was written */
+    uint64_t durable_lsn; /* every record up to here was known durable when this was written */
 };
 
 /** Finish the batch in `batch` (size bytes, records from LOG_BATCH_HEADER_SIZE on, zero padded):
  * write its header. */
-void log_batch_seal(
-    uint8_t *batch, const struct log_batch_header *header, const struct log_segment_header *segment);
+void log_batch_seal(uint8_t *batch, const struct log_batch_header *header,
+    const struct log_segment_header *segment);
 /** Look at a batch header only (magic and sizes in range): the size to read. Errors: CORRUPT. */
 MUST err_t log_batch_peek(struct span bytes, struct log_batch_header *ret);
 /** Check a whole batch. `bytes` has at least header.size bytes. Errors: CORRUPT. */
@@ -67,12 +67,12 @@ enum record_kind {
     RECORD_APPEND = 4,   /* bytes behind the committed end; may be referenced */
     RECORD_TRUNCATE = 5, /* total_size says where */
     RECORD_DELETE = 6,
-    RECORD_LEASE = 7, /* ids up to `watermark` may have been issued */
+    RECORD_LEASE = 7,    /* ids up to `watermark` may have been issued */
     RECORD_ACTIVATE = 8, /* home.chunk takes new slots from here on */
     RECORD_KIND_COUNT
 };
 
-enum { /* record flags */
+enum {                    /* record flags */
     RECORD_INLINE = 1,    /* content is in the record */
     RECORD_AT_TARGET = 2, /* content belongs at `target`, else at `home` */
     RECORD_RENAMES = 4,   /* a single file was made in new/ and takes its place by rename */

@@ -18,15 +18,16 @@ enum {
     SLOT_ATTRIBUTES_MAX = 1024,
     SLOT_BLOCK_SIZE = 64 * 1024,
     SLOT_SIZE_MAX = 8 * 1024 * 1024,
-    SLOT_META_MAX = SLOT_HEADER_SIZE + SLOT_ATTRIBUTES_MAX + 4 * (SLOT_SIZE_MAX / SLOT_BLOCK_SIZE) + 8,
+    SLOT_META_MAX =
+        SLOT_HEADER_SIZE + SLOT_ATTRIBUTES_MAX + 4 * (SLOT_SIZE_MAX / SLOT_BLOCK_SIZE) + 8,
 };
 
-enum { /* slot flags */
+enum {                  /* slot flags */
     SLOT_DELETED = 1,   /* the tenant is gone; the slot is free; identity tells the last tenant */
     SLOT_FORWARDED = 2, /* home of a file whose content lies at `other` */
     SLOT_TARGET = 4,    /* content of a file whose home is at `other` */
     SLOT_MUTABLE = 8,
-    SLOT_STALE = 16, /* a mirror knows that it lacks the content of the newest version */
+    SLOT_STALE = 16,   /* a mirror knows that it lacks the content of the newest version */
     SLOT_PUNCHED = 32, /* free, and its whole blocks were given back to the file system */
 };
 

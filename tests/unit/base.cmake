@@ -18,3 +18,4 @@ cairn_test(text_test SOURCES unit/base/text_test.c)
 # The same tests with every slot a heap object of its own, as CAIRN_POOL_MALLOC builds it.
 cairn_test(pool_malloc_test SOURCES unit/base/pool_test.c ../src/base/pool.c)
 target_compile_definitions(pool_malloc_test PRIVATE CAIRN_POOL_MALLOC)
+cairn_test(json_test SOURCES unit/base/json_test.c)

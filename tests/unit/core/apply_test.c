@@ -324,10 +324,14 @@ TEST(a_record_of_the_log_names_its_target_only_if_the_content_lies_there)
     EXPECT(identity_equals(&ret.identity, &record.identity));
     EXPECT(apply_place_equals(&ret.home, &home_of_one));
     record.flags = RECORD_AT_TARGET;
-    record.kind = RECORD_REPLACE;
-    apply_record_from(&record, &ret);
-    EXPECT_EQ(ret.kind, APPLY_REPLACE);
-    EXPECT(apply_place_equals(&ret.target, &target_of_two));
+    static const enum apply_kind kinds[] = {
+        APPLY_UPLOAD, APPLY_REPLACE, APPLY_WRITE, APPLY_APPEND, APPLY_TRUNCATE, APPLY_DELETE};
+    for (uint8_t kind = RECORD_UPLOAD; kind <= RECORD_DELETE; kind++) {
+        record.kind = kind;
+        apply_record_from(&record, &ret);
+        EXPECT_EQ(ret.kind, kinds[kind - RECORD_UPLOAD]);
+        EXPECT(apply_place_equals(&ret.target, &target_of_two));
+    }
 }
 
 /* ---- interleaved streams ---- */

@@ -390,6 +390,12 @@ TEST(fields_out_of_range_are_refused_with_a_reason_that_is_safe_to_print)
     beat.heartbeat = good;
     beat.heartbeat.address = span_of_text("");
     EXPECT_ERR(send(&f, &beat), USAGE);
+    beat.heartbeat.address = span_of_text("10.0.0.1:1\"");
+    EXPECT_ERR(send(&f, &beat), USAGE);
+    beat.heartbeat.address = span_of("10.0.0.1\0", 9);
+    EXPECT_ERR(send(&f, &beat), USAGE);
+    beat.heartbeat.address = span_of_text("[fe80::1%eth0]:23000");
+    EXPECT_OK(send(&f, &beat));
 }
 
 TEST(a_full_table_refuses_newcomers_and_keeps_those_it_knows)
@@ -610,6 +616,59 @@ TEST(a_pools_sums_do_not_overflow)
     registry_summarize_pool(&f.registry, 0, &sum);
     EXPECT(sum.free_bytes == UINT64_MAX && sum.total_bytes == UINT64_MAX);
     EXPECT_EQ(sum.running, 2);
+}
+
+TEST(sums_are_of_ones_own_groups_from_accepting_on)
+{
+    struct fixture f;
+    open_with(&f, NULL, 0);
+    EXPECT_OK(send_plain(&f, 1, "g1", "a"));
+    struct beat other = beat_of(2, "g2", "b");
+    other.heartbeat.state = STATE_ACCEPTING;
+    other.heartbeat.free_bytes = 7;
+    EXPECT_OK(send(&f, &other));
+    struct registry_summary sum;
+    registry_summarize_pool(&f.registry, 0, &sum);
+    EXPECT_EQ(sum.members, 1);
+    EXPECT_EQ(sum.free_bytes, 100 * GIB);
+    registry_summarize_pool(&f.registry, 1, &sum);
+    EXPECT_EQ(sum.members, 1);
+    EXPECT_EQ(sum.running, 0);
+    EXPECT_EQ(sum.free_bytes, 7);
+}
+
+TEST(the_load_of_a_group_is_that_of_a_running_member)
+{
+    static const struct registry_pool_config by_load[] = {{"p", BALANCE_LOAD, NULL}};
+    struct fixture f;
+    open_with(&f, by_load, 1);
+    struct beat idle = beat_of(1, "g1", "p"), busy = beat_of(2, "g1", "p"),
+                middling = beat_of(3, "g2", "p");
+    idle.heartbeat.state = STATE_CSYNCING;
+    busy.heartbeat.load = 9;
+    middling.heartbeat.load = 5;
+    EXPECT_OK(send(&f, &idle));
+    EXPECT_OK(send(&f, &busy));
+    EXPECT_OK(send(&f, &middling));
+    EXPECT_OK(ask(&f, QUERY_UPLOAD, "p", 0, 0));
+    EXPECT_TEXT(named(&f), "32");
+}
+
+TEST(a_configured_pool_stays_when_its_last_group_is_forgotten)
+{
+    static const struct registry_pool_config pools[] = {
+        {"other", BALANCE_TURN, NULL}, {"p", BALANCE_MAXDISK, NULL}};
+    struct fixture f;
+    open_with(&f, pools, 2);
+    EXPECT_OK(send_plain(&f, 1, "g1", "p"));
+    EXPECT_OK(send_plain(&f, 2, "g2", "q"));
+    f.now_ns += 24 * NS_PER_HOUR;
+    EXPECT_EQ(settle(&f, REGISTRY_TICK, 0), 4);
+    uint32_t index;
+    EXPECT(registry_find_pool(&f.registry, span_of_text("p"), &index));
+    EXPECT_EQ(f.pools[index].policy, BALANCE_MAXDISK);
+    EXPECT(registry_find_pool(&f.registry, span_of_text("other"), &index));
+    EXPECT(!registry_find_pool(&f.registry, span_of_text("q"), &index));
 }
 
 /* ---- random events ---- */

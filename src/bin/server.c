@@ -1,0 +1,351 @@
+#include "bin/server.h"
+
+#include <inttypes.h>
+
+#include "base/units.h"
+#include "bin/date.h"
+#include "bin/file.h"
+#include "bin/json_line.h"
+#include "bin/verbs.h"
+#include "io/uring.h"
+
+static const char *const log_levels[] = {"debug", "info", "warn", "error", NULL};
+static const char *const log_formats[] = {"text", "json", NULL};
+
+static const struct config_key settings_keys[] = {
+    {.name = "log_level",
+        CONFIG_AT_ENUM(struct server_settings, log_level),
+        .default_text = "info",
+        .choices = log_levels,
+        .help = "less important events are not logged"},
+    {.name = "log_format",
+        CONFIG_AT_ENUM(struct server_settings, log_format),
+        .default_text = "text",
+        .choices = log_formats,
+        .help = "of the log on standard error"},
+    {.name = "client_secret_file",
+        CONFIG_AT_TEXT(struct server_settings, client_secret_file),
+        .default_text = "",
+        .help = "clients must know the 16 to 64 characters in this file"},
+    {.name = "node_secret_file",
+        CONFIG_AT_TEXT(struct server_settings, node_secret_file),
+        .default_text = "",
+        .help = "storages and trackers must know the 16 to 64 characters in this file"},
+    {.name = "insecure_listen",
+        CONFIG_AT_BOOL(struct server_settings, insecure_listen),
+        .default_text = "no",
+        .help = "listen beyond loopback without secrets: everybody can read, write and delete"},
+    {.name = "drain_time",
+        CONFIG_AT_DURATION(struct server_settings, drain_ns),
+        .default_text = "10s",
+        .max = NS_PER_HOUR,
+        .help = "after SIGTERM: what is under way gets this long, then it is cut"},
+};
+static const struct config_table settings_table = {
+    .section = "server", .keys = settings_keys, .count = ARRAY_LEN(settings_keys)};
+
+/* ---- flags and file ---- */
+
+static void print_help(struct server *server)
+{
+    static const size_t capacity = sizeof server->content;
+    struct text text;
+    text_init(&text, server->content, capacity);
+    config_print_flags(&server->config, &text);
+    (void)printf("Usage: cairn %s %s\n\n%s\n\nOptions:\n", server->verb->name, server->verb->usage,
+        server->verb->about);
+    (void)printf(
+        "  --config FILE             read keys from an INI file; flags count more\n"
+        "  --check                   print the effective configuration and its sums, and end\n"
+        "  --json                    the ready line as JSON\n"
+        "  -h, --help                this text\n"
+        "\nEvery flag is also a key of the file, with _ for -:\n%s",
+        server->content);
+    (void)printf("\nExamples:\n%s\n%s", server->verb->examples, VERB_EXIT_CODES);
+}
+
+/* One flag that is no key. False: it is none of these. */
+static bool take_own_flag(struct server *server, int argc, char **argv, int *at)
+{
+    const char *word = argv[*at];
+    if (strcmp(word, "--json") == 0) {
+        server->is_json = true;
+    } else if (strcmp(word, "--check") == 0) {
+        server->must_check = true;
+    } else if (strcmp(word, "--config") == 0 && *at + 1 < argc) {
+        server->config_path = argv[++*at];
+    } else if (strncmp(word, "--config=", 9) == 0) {
+        server->config_path = word + 9;
+    } else {
+        return false;
+    }
+    ++*at;
+    return true;
+}
+
+static bool wants_help(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++)
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
+            return true;
+    return false;
+}
+
+/* The file first, wherever --config stands: flags count more. Its own flags are noted on the way;
+ * those that are keys are taken in the second pass. */
+static void find_own_flags(struct server *server, int argc, char **argv)
+{
+    for (int at = 1; at < argc;)
+        if (!take_own_flag(server, argc, argv, &at))
+            at++;
+}
+
+static void take_flags(struct server *server, int argc, char **argv)
+{
+    for (int at = 1; at < argc;) {
+        if (take_own_flag(server, argc, argv, &at))
+            continue;
+        err_t err = config_flag(&server->config, argc, argv, &at);
+        if (!err_has(err, ERR_CODE_NOT_FOUND))
+            continue; /* taken, or noted as a problem */
+        config_unknown_flag(&server->config, argv[at]);
+        at++;
+    }
+}
+
+static void take_file(struct server *server, struct io *io, struct owner *owner)
+{
+    size_t size;
+    err_t err =
+        file_load(io, owner, server->config_path, server->content, sizeof server->content, &size);
+    if (err_is(err)) {
+        config_problem(&server->config, "%s: %s: a readable file of at most 256 KiB is wanted",
+            server->config_path, err.os ? strerror(err.os) : err_sentence(err.code));
+        return;
+    }
+    err = config_read(&server->config, server->config_path, span_of(server->content, size));
+    (void)err; /* every problem is noted; config_finish tells */
+}
+
+static void take_secret(
+    struct server *server, struct io *io, struct owner *owner, const char *path, struct secret *ret)
+{
+    size_t size;
+    if (path[0] == '\0')
+        return;
+    err_t err = file_load(io, owner, path, server->content, 4 * SECRET_SIZE_MAX, &size);
+    if (!err_is(err))
+        err = secret_read(span_of(server->content, size), ret);
+    if (err_is(err))
+        config_problem(&server->config,
+            "%s: a readable file with a secret of 16 to 64 characters is wanted", path);
+}
+
+static void read_files(struct server *server, struct io *io, int argc, char **argv)
+{
+    struct owner owner;
+    owner_open(&owner, "start", DIRECTION_OWN, 0);
+    if (server->config_path)
+        take_file(server, io, &owner);
+    take_flags(server, argc, argv);
+    take_secret(server, io, &owner, server->settings.client_secret_file, &server->secrets.client);
+    take_secret(server, io, &owner, server->settings.node_secret_file, &server->secrets.node);
+    owner_close(&owner);
+}
+
+enum args_result server_begin(struct server *server, const struct verb *verb,
+    const struct server_table *tables, size_t table_count, int argc, char **argv)
+{
+    static const char *const sections[] = {"server", "tracker", "storage", "up", NULL};
+    struct io *io;
+    server->verb = verb;
+    config_init(&server->config);
+    server->config.other_sections = sections;
+    for (size_t i = 0; i < table_count; i++)
+        config_add(&server->config, tables[i].table, tables[i].target);
+    config_add(&server->config, &settings_table, &server->settings);
+    if (wants_help(argc, argv)) {
+        print_help(server);
+        return ARGS_HELP;
+    }
+    err_t err = uring_io_new(&(struct uring_options){.loop_count = 1}, &io);
+    if (err_is(err)) {
+        (void)usage_error(verb->name, uring_explain(err));
+        return ARGS_BAD;
+    }
+    find_own_flags(server, argc, argv);
+    read_files(server, io, argc, argv);
+    io->backend->free(io);
+    server_sum_add(server, "standard streams", 3);
+    server_sum_add(server, "signals", 1);
+    return ARGS_OK;
+}
+
+/* ---- checks ---- */
+
+void server_sum_add(struct server *server, const char *holder, uint64_t count)
+{
+    CHECK(server->sum_count < SERVER_SUMS_MAX);
+    server->sums[server->sum_count++] = (struct server_sum){holder, count};
+}
+
+static bool secrets_are_set(const struct server *server)
+{
+    return secret_is_set(&server->secrets.client) && secret_is_set(&server->secrets.node);
+}
+
+struct io_address server_listen(struct server *server, const char *key, const char *text)
+{
+    struct io_address address = {.family = 0};
+    char origin[128];
+    struct text where;
+    text_init(&where, origin, sizeof origin);
+    config_add_origin(&server->config, key, &where);
+    if (err_is(io_address_parse(text, &address)))
+        config_problem(&server->config,
+            "%s (%s): \"%s\" is no address: HOST:PORT like 127.0.0.1:7700", key, origin, text);
+    else if (!io_address_is_loopback(&address) && !secrets_are_set(server)
+             && !server->settings.insecure_listen)
+        config_problem(&server->config,
+            "%s (%s): %s is beyond loopback, where everybody could read, write and delete: set "
+            "client_secret_file and node_secret_file, or say --insecure-listen",
+            key, origin, text);
+    return address;
+}
+
+static uint64_t sum_of(const struct server *server)
+{
+    uint64_t sum = 0;
+    for (size_t i = 0; i < server->sum_count; i++)
+        sum += server->sums[i].count;
+    return sum;
+}
+
+static void check_descriptors(struct server *server)
+{
+    struct limit limit = limit_raise(LIMIT_FILES);
+    uint64_t sum = sum_of(server);
+    if (sum <= limit.soft)
+        return;
+    char names[512];
+    struct text text;
+    text_init(&text, names, sizeof names);
+    for (size_t i = 0; i < server->sum_count; i++)
+        text_add(&text, "%s%" PRIu64 " %s", i > 0 ? " + " : "", server->sums[i].count,
+            server->sums[i].holder);
+    config_problem(&server->config,
+        "%" PRIu64 " descriptors may be needed (%s), but the limit of open files is %" PRIu64
+        ": raise it (ulimit -Hn, LimitNOFILE=) or lower a number",
+        sum, names, limit.soft);
+}
+
+static void print_check(struct server *server)
+{
+    struct text text;
+    text_init(&text, server->content, sizeof server->content);
+    config_print(&server->config, &text);
+    (void)printf("%s\n# descriptors at most:\n", server->content);
+    for (size_t i = 0; i < server->sum_count; i++)
+        (void)printf("#   %8" PRIu64 "  %s\n", server->sums[i].count, server->sums[i].holder);
+    (void)printf("#   %8" PRIu64 "  together, of %" PRIu64 " that are allowed\n", sum_of(server),
+        limit_get(LIMIT_FILES).soft);
+    (void)fflush(stdout);
+}
+
+static void print_check_json(struct server *server)
+{
+    struct text text;
+    text_init(&text, server->content, sizeof server->content);
+    config_print_json(&server->config, &text);
+    (void)printf("{\"configuration\":%s,\"descriptors\":%" PRIu64 ",\"descriptors_limit\":%" PRIu64
+                 "}\n",
+        server->content, sum_of(server), limit_get(LIMIT_FILES).soft);
+    (void)fflush(stdout);
+}
+
+enum args_result server_check(struct server *server)
+{
+    check_descriptors(server);
+    if (err_is(config_finish(&server->config))) {
+        (void)fprintf(stderr, "%s", config_problems(&server->config));
+        return ARGS_BAD;
+    }
+    if (!server->must_check)
+        return ARGS_OK;
+    if (server->is_json)
+        print_check_json(server);
+    else
+        print_check(server);
+    return ARGS_HELP;
+}
+
+/* ---- talk ---- */
+
+static void write_line(void *context, enum event_level level, struct span line)
+{
+    char date[DATE_TEXT_MAX];
+    (void)level;
+    date_format(io_wall(context), date);
+    (void)fprintf(stderr, "%s %.*s\n", date, (int)line.size, (const char *)line.data);
+}
+
+static void write_json_line(void *context, enum event_level level, struct span line)
+{
+    (void)context;
+    (void)level;
+    (void)fprintf(stderr, "%.*s\n", (int)line.size, (const char *)line.data);
+}
+
+void server_log_init(const struct server *server, struct event_log *log, struct io *io)
+{
+    bool is_json = server->settings.log_format == 1;
+    event_log_init(log, is_json ? write_json_line : write_line, io);
+    log->level = (enum event_level)server->settings.log_level;
+    log->is_json = is_json;
+    log->now_ns = &io->now_ns;
+}
+
+void server_log_start(struct server *server, struct event_log *log, uint64_t memory_bytes)
+{
+    for (size_t i = 0; i < server->sum_count; i++)
+        EVENT(log, INFO, "budget", NULL, EVENT_TEXT("holder", server->sums[i].holder),
+            EVENT_NUMBER("descriptors", server->sums[i].count));
+    EVENT(log, INFO, "budget_total", NULL, EVENT_NUMBER("descriptors", sum_of(server)),
+        EVENT_NUMBER("descriptors_limit", limit_get(LIMIT_FILES).soft),
+        EVENT_SIZE("memory", memory_bytes), EVENT_SIZE("memory_of_host", limits_memory_size()));
+    if (server->settings.insecure_listen && !secrets_are_set(server))
+        EVENT(log, WARN, "insecure_listen", NULL,
+            EVENT_TEXT("danger", "everybody who reaches this port can read, write and delete"));
+}
+
+void server_print_ready(
+    const struct server *server, const struct io_address *tracker, const struct io_address *storage)
+{
+    char tracker_text[IO_ADDRESS_TEXT_MAX], storage_text[IO_ADDRESS_TEXT_MAX];
+    if (server->is_json) {
+        struct json_line json;
+        json_line_begin(&json);
+        json_line_add_bool(&json, "ready", true);
+        if (tracker->family != 0)
+            json_line_add_text(&json, "tracker", io_address_format(tracker, tracker_text));
+        if (storage->family != 0)
+            json_line_add_text(&json, "storage", io_address_format(storage, storage_text));
+        json_line_print(&json, stdout);
+        return;
+    }
+    (void)printf("ready");
+    if (tracker->family != 0)
+        (void)printf(" tracker=%s", io_address_format(tracker, tracker_text));
+    if (storage->family != 0)
+        (void)printf(" storage=%s", io_address_format(storage, storage_text));
+    (void)printf("\n");
+    (void)fflush(stdout);
+}
+
+int server_fail(const struct server *server, const char *what, err_t err)
+{
+    (void)fprintf(stderr, "cairn %s: %s: %s%s%s%s\n", server->verb->name, what,
+        err_sentence(err.code), err.os ? " (" : "", err.os ? strerror(err.os) : "",
+        err.os ? ")" : "");
+    return err_exit_code(err.code);
+}

@@ -1,0 +1,77 @@
+/* cairn tracker: a tracker alone. */
+#include "bin/tracker_role.h"
+
+#include "bin/verbs.h"
+
+struct tracker_process {
+    struct server server;
+    struct tracker_settings settings;
+    struct tracker_role role;
+    struct tracker_config config;
+    int code;
+};
+
+static void tracker_body(struct io *io, uint16_t loop_index, void *context)
+{
+    struct tracker_process *process = context;
+    struct tracker_role *role = &process->role;
+    const struct io_address none = {.family = 0};
+    CHECK(loop_index == 0);
+    err_t err = tracker_role_open(role, &process->server, io, &process->config);
+    if (err_is(err)) {
+        process->code = server_fail(&process->server, process->settings.listen, err);
+        return;
+    }
+    server_log_start(&process->server, &role->log, role->mem.bytes);
+    server_print_ready(&process->server, tracker_address(&role->tracker), &none);
+    while (!tracker_role_is_over(role))
+        io_turn(io, true);
+    tracker_role_close(role);
+}
+
+static int tracker_serve(struct tracker_process *process)
+{
+    struct loop_group group;
+    signal_block();
+    err_t err = loop_group_start(&group,
+        &(struct loop_group_options){.count = 1, .first_here = true}, tracker_body, process);
+    if (err_is(err))
+        return server_fail(&process->server, "loop", err);
+    loop_group_join(&group);
+    return process->code;
+}
+
+static int tracker_main(const struct verb *verb, int argc, char **argv)
+{
+    struct tracker_process process = {.code = 0};
+    struct server_table tables[] = {{&tracker_settings_table, &process.settings}};
+    enum args_result result =
+        server_begin(&process.server, verb, tables, ARRAY_LEN(tables), argc, argv);
+    if (result == ARGS_OK) {
+        tracker_settings_take(&process.server, &process.settings, &process.config);
+        result = server_check(&process.server);
+    }
+    return result == ARGS_OK ? tracker_serve(&process) : args_exit_code(result);
+}
+
+static void print_help(const struct verb *verb)
+{
+    char *words[] = {(char *)(uintptr_t)verb->name, (char *)(uintptr_t) "--help", NULL};
+    (void)tracker_main(verb, 2, words);
+}
+
+const struct verb tracker_verb = {
+    .name = "tracker",
+    .brief = "run a tracker: it knows which storages are there",
+    .usage = "[--listen HOST:PORT] [options]",
+    .about =
+        "Learns from the storages' heartbeats who is there, and names them to clients. Keeps no\n"
+        "state: after a restart it is complete within a heartbeat. Any number of trackers may\n"
+        "run; storages and clients are given all of them. Prints a line with its address when\n"
+        "it is ready, and ends on SIGTERM or SIGINT after what is under way.",
+    .examples =
+        "  cairn tracker --listen 10.0.0.1:7700 --client-secret-file c --node-secret-file n\n"
+        "  cairn tracker --config /etc/cairn/tracker.conf --check",
+    .run = tracker_main,
+    .print_help = print_help,
+};

@@ -1,0 +1,198 @@
+#include "client/verb.h"
+
+/* Room for the fixed fields beside the texts in a frame's fields. */
+enum { TEXTS_MAX = NET_META_MAX - 256 };
+
+static const struct client_verb verbs[] = {
+    {MSG_UPLOAD, MSG_UPLOADED, QUERY_UPLOAD, .is_change = true, .has_content = true},
+    {MSG_FIND, MSG_FOUND, QUERY_FIND, .has_sink = true},
+    {MSG_MODIFY, MSG_MODIFIED, QUERY_MODIFY, .is_change = true, .has_content = true},
+    {MSG_DELETE, MSG_DELETED, QUERY_DELETE, .is_change = true},
+    {MSG_STAT, MSG_STATED, QUERY_FIND, .has_sink = false},
+    {MSG_LIST, MSG_LISTED, 0, .has_sink = true},
+    {MSG_STATUS, MSG_STATUS_REPLY, 0, .has_sink = true},
+    {MSG_QUERY, MSG_ANSWER, 0, .has_sink = false}, /* its end is op->route */
+};
+
+const struct client_verb *verb_of(uint8_t type)
+{
+    for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
+        if (verbs[i].type == type)
+            return &verbs[i];
+    UNREACHABLE("not an operation of clients");
+}
+
+static struct span id_of(const struct client_op *op)
+{
+    switch (op->type) {
+    case MSG_FIND:
+        return op->request.find.id;
+    case MSG_MODIFY:
+        return op->request.modify.id;
+    case MSG_DELETE:
+        return op->request.delete.id;
+    default:
+        return op->request.stat.id;
+    }
+}
+
+static err_t prepare_upload(struct client_op *op)
+{
+    struct msg_upload *upload = &op->request.upload;
+    size_t texts =
+        upload->pool.size + upload->suffix.size + upload->content_type.size + upload->metadata.size;
+    if (!suffix_is_valid(upload->suffix)
+        || !span_to_text(upload->pool, op->route.name, sizeof op->route.name))
+        return ERR(USAGE, 0);
+    upload->nonce = op->nonce;
+    return texts > TEXTS_MAX ? ERR(TOO_LARGE, 0) : ERR_OK;
+}
+
+static err_t prepare_by_id(struct client_op *op)
+{
+    struct fid fid;
+    TRY(fid_parse(id_of(op), &fid));
+    memcpy(op->route.name, fid.group, sizeof fid.group);
+    op->route.origin = fid.identity.origin;
+    if (op->type == MSG_MODIFY)
+        op->request.modify.nonce = op->nonce;
+    else if (op->type == MSG_DELETE)
+        op->request.delete.nonce = op->nonce;
+    return ERR_OK;
+}
+
+static err_t prepare_query(struct client_op *op)
+{
+    const struct msg_query *query = &op->request.query;
+    struct span name = query->purpose == QUERY_UPLOAD ? query->pool : query->group;
+    op->route.purpose = query->purpose;
+    op->route.origin = query->origin;
+    return span_to_text(name, op->route.name, sizeof op->route.name) ? ERR_OK : ERR(USAGE, 0);
+}
+
+err_t verb_prepare(struct client_op *op)
+{
+    const struct client_verb *verb = verb_of(op->type);
+    op->route = (struct route){.purpose = verb->purpose};
+    if (op->type == MSG_QUERY)
+        return prepare_query(op);
+    if (op->type == MSG_UPLOAD)
+        return prepare_upload(op);
+    if (verb->purpose != 0)
+        return prepare_by_id(op);
+    return op->type == MSG_LIST && op->request.list.cursor.size > TEXTS_MAX ? ERR(TOO_LARGE, 0)
+                                                                            : ERR_OK;
+}
+
+static void encode_find(const struct client_op *op, struct writer *fields)
+{
+    struct msg_find find = op->request.find;
+    find.offset += op->content_size;
+    if (op->has_begun) { /* the rest of the same version; its end is known */
+        find.size = op->reply.found.size - op->content_size;
+        find.if_version = op->found_version;
+    }
+    msg_find_encode(&find, fields);
+}
+
+void verb_encode(const struct client_op *op, struct writer *fields)
+{
+    switch (op->type) {
+    case MSG_UPLOAD:
+        msg_upload_encode(&op->request.upload, fields);
+        return;
+    case MSG_FIND:
+        encode_find(op, fields);
+        return;
+    case MSG_MODIFY:
+        msg_modify_encode(&op->request.modify, fields);
+        return;
+    case MSG_DELETE:
+        msg_delete_encode(&op->request.delete, fields);
+        return;
+    case MSG_STAT:
+        msg_stat_encode(&op->request.stat, fields);
+        return;
+    case MSG_LIST:
+        msg_list_encode(&op->request.list, fields);
+        return;
+    default:
+        msg_status_encode(&op->request.status, fields);
+        return;
+    }
+}
+
+/* The first head tells version and size; the heads of later attempts must agree. */
+static err_t decode_find(struct client_op *op, struct span meta)
+{
+    struct msg_found found;
+    TRY(msg_found_decode(meta, &found));
+    if (op->has_begun) {
+        bool is_same = version_equals(found.version, op->found_version)
+                       && found.total == op->reply.found.total;
+        return is_same ? ERR_OK : ERR(CONFLICT, 0);
+    }
+    if (found.offset != op->request.find.offset || found.size > found.total
+        || found.offset > found.total - found.size)
+        return ERR(PROTOCOL, 0);
+    op->reply.found = found;
+    op->found_version = found.version;
+    return ERR_OK;
+}
+
+err_t verb_decode(struct client_op *op, struct span meta)
+{
+    if (meta.size > sizeof op->meta)
+        return ERR(PROTOCOL, 0);
+    if (op->type != MSG_FIND || !op->has_begun) { /* later finds only confirm the first */
+        memcpy(op->meta, meta.data, meta.size);
+        meta = span_of(op->meta, meta.size);
+    }
+    switch (op->type) {
+    case MSG_UPLOAD:
+        return msg_uploaded_decode(meta, &op->reply.uploaded);
+    case MSG_FIND:
+        return decode_find(op, meta);
+    case MSG_MODIFY:
+        return msg_modified_decode(meta, &op->reply.modified);
+    case MSG_DELETE:
+        return msg_deleted_decode(meta, &op->reply.deleted);
+    case MSG_STAT:
+        return msg_stated_decode(meta, &op->reply.stated);
+    case MSG_LIST:
+        return msg_listed_decode(meta, &op->reply.listed);
+    default:
+        return msg_status_reply_decode(meta, &op->reply.status);
+    }
+}
+
+static err_t verify_find(const struct client_op *op)
+{
+    const struct msg_found *found = &op->reply.found;
+    if (op->content_size != found->size)
+        return ERR(PROTOCOL, 0);
+    bool is_whole = found->offset == 0 && found->size == found->total;
+    return is_whole && op->content_crc != found->crc ? ERR(CORRUPT, 0) : ERR_OK;
+}
+
+err_t verb_verify(const struct client_op *op)
+{
+    if (op->type == MSG_FIND)
+        return verify_find(op);
+    if (op->type == MSG_UPLOAD) {
+        const struct msg_uploaded *uploaded = &op->reply.uploaded;
+        struct fid fid;
+        if (err_is(fid_parse(uploaded->id, &fid)))
+            return ERR(PROTOCOL, 0);
+        return uploaded->size != op->content_size || uploaded->crc != op->content_crc
+                   ? ERR(CORRUPT, 0)
+                   : ERR_OK;
+    }
+    if (op->type == MSG_MODIFY && op->request.modify.mode == MODIFY_REPLACE) {
+        const struct msg_modified *modified = &op->reply.modified;
+        return modified->size != op->content_size || modified->crc != op->content_crc
+                   ? ERR(CORRUPT, 0)
+                   : ERR_OK;
+    }
+    return ERR_OK;
+}

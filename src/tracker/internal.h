@@ -1,0 +1,29 @@
+/* What the files of the tracker share. */
+#ifndef CAIRN_TRACKER_INTERNAL_H
+#define CAIRN_TRACKER_INTERNAL_H
+
+#include "tracker/tracker.h"
+
+enum { ANSWER_SIZE_MAX = REGISTRY_ANSWER_MAX * (4 + 2 + REGISTRY_ADDRESS_MAX) };
+
+/* Two operators at a time are enough; the third is told BUSY. */
+enum { TRACKER_PAGES = 2 };
+
+struct tracker_answer {
+    struct iovec data;
+    uint8_t bytes[ANSWER_SIZE_MAX];
+};
+
+struct tracker_page {
+    size_t size, sent; /* bytes of JSON; those that were given to the connection */
+    struct iovec data;
+    uint8_t bytes[];
+};
+
+/** Serve one request (requests.c). */
+void tracker_on_request(struct net_server *server, struct net_request *request);
+
+/** Log what an event changed; nothing if it changed nothing. */
+void tracker_log_change(struct tracker *tracker, const struct registry_effects *effects);
+
+#endif

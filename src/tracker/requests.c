@@ -1,0 +1,228 @@
+/* The tracker's verbs: decode, ask the registry, answer. */
+#include "base/units.h"
+#include "tracker/internal.h"
+
+/* Requests of a tracker have no body; one that comes all the same is drained by the connection. */
+
+static void end_with(struct net_request *request, uint8_t type, const struct writer *fields)
+{
+    net_reply(request, type, 0, fields, NULL, 0, NULL);
+    net_request_end(request);
+}
+
+static void refuse(struct net_request *request, err_t err, const char *reason)
+{
+    struct writer fields = net_reply_begin(request);
+    error_encode(err, reason, (struct version){0}, &fields);
+    end_with(request, MSG_ERROR, &fields);
+}
+
+static void refuse_plainly(struct net_request *request, err_t err)
+{
+    net_reply_error(request, err, (struct version){0});
+    net_request_end(request);
+}
+
+/* ---- storages ---- */
+
+static void log_refusal(struct tracker *tracker, const struct registry_effects *effects)
+{
+    struct event_log *log = tracker->config.log;
+    if (log)
+        EVENT(log, WARN, "heartbeat_refused", &tracker->owner,
+            EVENT_MACHINE("storage", effects->machine), EVENT_TEXT("reason", effects->reason),
+            EVENT_ERR(effects->err));
+}
+
+static void serve_heartbeat(struct tracker *tracker, struct net_request *request)
+{
+    struct msg_heartbeat heartbeat;
+    struct registry_effects effects;
+    err_t err = msg_heartbeat_decode(request->meta, &heartbeat);
+    if (err_is(err)) {
+        refuse_plainly(request, err);
+        return;
+    }
+    tracker->counters.heartbeats++;
+    registry_step(&tracker->registry,
+        &(struct registry_event){.kind = REGISTRY_HEARTBEAT,
+            .now_ns = io_now(tracker->io),
+            .connection = request->connection_number,
+            .heartbeat = &heartbeat},
+        &effects);
+    tracker_log_change(tracker, &effects);
+    if (err_is(effects.err)) {
+        tracker->counters.heartbeats_refused++;
+        log_refusal(tracker, &effects);
+        refuse(request, effects.err, effects.reason);
+        return;
+    }
+    struct writer fields = net_reply_begin(request);
+    msg_heartbeat_ack_encode(
+        &(struct msg_heartbeat_ack){.tracker_started_ns = tracker->started_wall_ns,
+            .interval_ms = (uint32_t)(tracker->config.interval_ns / NS_PER_MS)},
+        &fields);
+    end_with(request, MSG_HEARTBEAT_ACK, &fields);
+}
+
+static void serve_goodbye(struct tracker *tracker, struct net_request *request)
+{
+    struct msg_goodbye goodbye;
+    struct registry_effects effects;
+    err_t err = msg_goodbye_decode(request->meta, &goodbye);
+    if (err_is(err)) {
+        refuse_plainly(request, err);
+        return;
+    }
+    registry_step(&tracker->registry,
+        &(struct registry_event){
+            .kind = REGISTRY_GOODBYE, .now_ns = io_now(tracker->io), .goodbye = &goodbye},
+        &effects);
+    tracker_log_change(tracker, &effects);
+    if (err_is(effects.err)) {
+        refuse(request, effects.err, effects.reason);
+        return;
+    }
+    struct writer fields = net_reply_begin(request);
+    msg_goodbye_ack_encode(&(struct msg_goodbye_ack){}, &fields);
+    end_with(request, MSG_GOODBYE_ACK, &fields);
+}
+
+/* ---- clients ---- */
+
+static void answer_sent(struct net_request *request, err_t err)
+{
+    struct tracker *tracker = request->server->config.role;
+    (void)err; /* nobody is there any more: nothing to do about it */
+    pool_give(&tracker->answers, request->op);
+    net_request_end(request);
+}
+
+static void send_answer(
+    struct net_request *request, struct tracker_answer *out, const struct registry_answer *answer)
+{
+    struct writer data = {.data = out->bytes, .capacity = sizeof out->bytes};
+    for (uint32_t i = 0; i < answer->count; i++) {
+        write_u32(&data, answer->storages[i].machine);
+        write_text(&data, span_of_text(answer->storages[i].address));
+    }
+    CHECK(!data.failed);
+    struct writer fields = net_reply_begin(request);
+    msg_answer_encode(
+        &(struct msg_answer){.count = answer->count, .group = span_of_text(answer->group)},
+        &fields);
+    out->data = (struct iovec){out->bytes, data.size};
+    request->op = out;
+    net_reply(request, MSG_ANSWER, 0, &fields, &out->data, 1, answer_sent);
+}
+
+static void serve_query(struct tracker *tracker, struct net_request *request)
+{
+    struct msg_query query;
+    struct registry_answer answer;
+    err_t err = msg_query_decode(request->meta, &query);
+    if (err_is(err)) {
+        refuse_plainly(request, err);
+        return;
+    }
+    tracker->counters.queries++;
+    err = registry_query(&tracker->registry, &query, &answer);
+    if (err_is(err)) {
+        tracker->counters.queries_refused++;
+        refuse(request, err, answer.reason);
+        return;
+    }
+    struct tracker_answer *out = pool_take(&tracker->answers, request->owner);
+    if (out)
+        send_answer(request, out, &answer);
+    else
+        refuse_plainly(request, ERR(BUSY, 0));
+}
+
+/* ---- operators ---- */
+
+static void page_sent(struct net_request *request, err_t err);
+
+/* The next piece of the page: the first behind STATUS_REPLY, the others in DATA frames. */
+static void send_page(struct net_request *request)
+{
+    struct tracker_page *page = request->op;
+    bool is_first = page->sent == 0;
+    size_t size = page->size - page->sent;
+    if (size > FRAME_DATA_MAX)
+        size = FRAME_DATA_MAX;
+    page->data = (struct iovec){page->bytes + page->sent, size};
+    page->sent += size;
+    struct writer fields = net_reply_begin(request);
+    if (is_first)
+        msg_status_reply_encode(&(struct msg_status_reply){.state = STATE_RUNNING}, &fields);
+    net_reply(request, is_first ? MSG_STATUS_REPLY : MSG_DATA,
+        page->sent < page->size ? FRAME_MORE : 0, &fields, &page->data, 1, page_sent);
+}
+
+static void page_sent(struct net_request *request, err_t err)
+{
+    struct tracker *tracker = request->server->config.role;
+    struct tracker_page *page = request->op;
+    if (!err_is(err) && page->sent < page->size) {
+        send_page(request);
+        return;
+    }
+    pool_give(&tracker->pages, page);
+    net_request_end(request);
+}
+
+static void serve_status(struct tracker *tracker, struct net_request *request)
+{
+    struct msg_status status;
+    err_t err = msg_status_decode(request->meta, &status);
+    if (!err_is(err) && status.what.size > 0 && !span_equals_text(status.what, "status"))
+        err = ERR(UNSUPPORTED, 0);
+    struct tracker_page *page = err_is(err) ? NULL : pool_take(&tracker->pages, request->owner);
+    if (!page) {
+        refuse_plainly(request, err_is(err) ? err : ERR(BUSY, 0));
+        return;
+    }
+    struct writer w = {.data = page->bytes, .capacity = status_size_max(&tracker->tables)};
+    status_write(&tracker->registry,
+        &(struct status_times){.started_wall_ns = tracker->started_wall_ns,
+            .now_wall_ns = io_wall(tracker->io),
+            .now_ns = io_now(tracker->io)},
+        &w);
+    CHECK(!w.failed);
+    page->size = w.size;
+    page->sent = 0;
+    request->op = page;
+    send_page(request);
+}
+
+static void serve_ping(struct net_request *request)
+{
+    struct writer fields = net_reply_begin(request);
+    msg_pong_encode(&(struct msg_pong){.role = SERVER_TRACKER, .state = STATE_RUNNING}, &fields);
+    end_with(request, MSG_PONG, &fields);
+}
+
+void tracker_on_request(struct net_server *server, struct net_request *request)
+{
+    struct tracker *tracker = server->config.role;
+    switch (request->frame.type) {
+    case MSG_HEARTBEAT:
+        serve_heartbeat(tracker, request);
+        break;
+    case MSG_GOODBYE:
+        serve_goodbye(tracker, request);
+        break;
+    case MSG_QUERY:
+        serve_query(tracker, request);
+        break;
+    case MSG_STATUS:
+        serve_status(tracker, request);
+        break;
+    case MSG_PING:
+        serve_ping(request);
+        break;
+    default:
+        refuse(request, ERR(UNSUPPORTED, 0), "a tracker does not serve this message");
+    }
+}
