@@ -889,6 +889,7 @@ static void disarm_crash(struct swarm *swarm)
 /* Boots until it succeeds; the first attempts may be crashed. */
 static void boot(struct swarm *swarm)
 {
+    clear_faults(swarm);
     for (unsigned attempt = 0;; attempt++) {
         bool may_crash = attempt < 3 && chance(swarm, 30);
         if (may_crash)
