@@ -53,7 +53,7 @@ class Up(ClusterTest):
         self.assertIn("c.ini:1", self.talk)
 
     def test_an_impossible_sum_is_refused(self):
-        self.up("--check", "--streams", "255", "--log-buffer-size", "64MiB", "--log-segment-size", "64MiB",
+        self.up("--check", "--streams", "255", "--log-buffer-size", "64MiB", "--log-segment-size", "128MiB",
             "--data", self.path("d"), code=USAGE)
         self.assertIn("memory", self.talk)
 
