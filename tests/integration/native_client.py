@@ -92,7 +92,7 @@ def encode_field(kind, value):
         return struct.pack("<QI", *(value or (0, 0)))
     if kind in KEYS:
         return (value or b"").ljust(KEYS[kind], b"\0")
-    data = value.encode() if isinstance(value, str) else (value or b"")
+    data = value.encode(errors="surrogateescape") if isinstance(value, str) else (value or b"")
     return struct.pack("<H", len(data)) + data
 
 

@@ -71,7 +71,7 @@ class Verbs(DrillTest):
             (native.WRITE, 2, b"XY", b"abXYef"), (native.APPEND, 0, b"!", b"abXYef!")):
             self.connection.modify(file_id, piece, mode, offset=offset)
             self.assertEqual(self.connection.find(file_id), wanted)
-        self.connection.modify(file_id, b"", native.TRUNCATE, size=3)
+        self.connection.modify(file_id, b"", native.TRUNCATE, offset=3)
         self.assertEqual(self.connection.find(file_id), b"abX")
 
     def test_a_modify_that_is_sent_twice_happens_once(self):
