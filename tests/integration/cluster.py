@@ -12,7 +12,7 @@ import unittest
 READY_SECONDS = 30
 COMMAND_SECONDS = 60
 
-CAIRN = os.environ.get("CAIRN", "build/dev/src/bin/cairn")
+CAIRN = os.environ.get("CAIRN", "build/dev/cairn")
 
 # Exit codes, DESIGN section 9
 OK, FAILED, USAGE, NOT_FOUND, DENIED, UNAVAILABLE, CONFLICT, INTEGRITY, PARTIAL, INTERRUPTED = range(10)

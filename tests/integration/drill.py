@@ -71,6 +71,20 @@ class DrillTest(ClusterTest):
         return Watched(os.path.join(cls.root, "data"), *cls.flags)
 
 
+class OwnServerTest(ClusterTest):
+    """Each test starts its own servers; self.server is the one that commands go to."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.root = tempfile.mkdtemp(prefix="cairn-test-")
+        cls.addClassCleanup(shutil.rmtree, cls.root, ignore_errors=True)
+
+    def start_server(self, name="data", *flags, **how):
+        server = Watched(self.path(name), *(flags or self.flags), **how)
+        self.addCleanup(server.kill)
+        return server
+
+
 def has_verb(name):
     overview = subprocess.run([CAIRN, "help"], capture_output=True, text=True).stdout
     return any(line.split()[:1] == [name] for line in overview.splitlines())
