@@ -62,15 +62,37 @@ static void on_signal(struct signal_watch *watch, enum signal_wish wish)
         storage_stop(&process->storage);
 }
 
-static void on_running(struct storage *storage, void *context)
+static void print_ready(struct storage_process *process)
 {
-    struct storage_process *process = context;
-    struct event_log *log = &storage->loops[0].log;
     const struct io_address none = {.family = 0};
     const struct io_address *tracker =
         process->has_tracker ? tracker_address(&process->tracker.tracker) : &none;
-    server_log_start(&process->server, log, storage->budget.memory_sum);
-    server_print_ready(&process->server, tracker, storage_address(storage));
+    server_print_ready(&process->server, tracker, storage_address(&process->storage));
+}
+
+/* Ready is what clients can use: with a tracker of our own, when it names our storage. */
+static void await_tracker(struct net_tick *tick, uint64_t now_ns)
+{
+    struct storage_process *process = CONTAINER_OF(tick, struct storage_process, ready_tick);
+    const struct registry_storage *known = process->tracker.tracker.registry.tables.storages;
+    (void)now_ns;
+    if (!registry_is_running(known) && !process->storage.is_stopping)
+        return;
+    if (!process->storage.is_stopping)
+        print_ready(process);
+    net_ticker_leave(&process->storage.loops[0].net.ticker, tick);
+}
+
+static void on_running(struct storage *storage, void *context)
+{
+    struct storage_process *process = context;
+    server_log_start(&process->server, &storage->loops[0].log, storage->budget.memory_sum);
+    if (!process->has_tracker) {
+        print_ready(process);
+        return;
+    }
+    process->ready_tick.tick = await_tracker;
+    net_ticker_join(&storage->loops[0].net.ticker, &process->ready_tick);
 }
 
 static void cpu_time(void *context, uint64_t *ret_user_ns, uint64_t *ret_system_ns)

@@ -18,6 +18,7 @@ struct storage_process {
     struct tracker_role tracker;
     struct loop_group group;
     struct signal_watch signals;
+    struct net_tick ready_tick; /* has_tracker: until it names us */
     bool is_tracker_open, is_watching;
     int code;
 };
