@@ -22,8 +22,7 @@ void hall_make(struct hall *hall, uint32_t mounts, uint32_t loops)
         hall->directory, sizeof hall->directory, "%s/cairn-hall-XXXXXX", tmp ? tmp : "/tmp");
     EXPECT(mkdtemp(hall->directory) != NULL);
     for (uint32_t i = 0; i < mounts; i++)
-        (void)snprintf(
-            hall->mounts[i], sizeof hall->mounts[i], "%s/m%u", hall->directory, i);
+        (void)snprintf(hall->mounts[i], sizeof hall->mounts[i], "%s/m%u", hall->directory, i);
     EXPECT_EQ(pthread_mutex_init(&hall->log_lock, NULL), 0);
     EXPECT_EQ(pipe(hall->signal_pipe), 0);
 }
@@ -250,8 +249,8 @@ static bool receive_exactly(struct visitor *visitor, void *into, size_t size)
     return true;
 }
 
-uint64_t visitor_send(struct visitor *visitor, uint8_t type, const struct writer *meta,
-    const void *data, size_t size)
+uint64_t visitor_send(
+    struct visitor *visitor, uint8_t type, const struct writer *meta, const void *data, size_t size)
 {
     uint64_t id = ++visitor->next_id;
     send_frame(visitor, type, 0, id, span_of(meta->data, meta->size), span_of(data, size));
@@ -380,15 +379,14 @@ int visitor_put(struct visitor *visitor, const void *data, size_t size, const st
     static const struct put plain;
     put = put ? put : &plain;
     struct writer w = fields();
-    msg_upload_encode(
-        &(struct msg_upload){.pool = span_of_text(put->pool ? put->pool : ""),
-            .nonce = make_nonce(visitor),
-            .ack = put->ack ? put->ack : ACK_LOCAL,
-            .is_mutable = put->is_mutable,
-            .size_known = !put->size_unknown,
-            .size = put->size_unknown ? 0 : size,
-            .suffix = span_of_text(put->suffix ? put->suffix : "bin"),
-            .content_type = span_of_text("text/x-test")},
+    msg_upload_encode(&(struct msg_upload){.pool = span_of_text(put->pool ? put->pool : ""),
+                          .nonce = make_nonce(visitor),
+                          .ack = put->ack ? put->ack : ACK_LOCAL,
+                          .is_mutable = put->is_mutable,
+                          .size_known = !put->size_unknown,
+                          .size = put->size_unknown ? 0 : size,
+                          .suffix = span_of_text(put->suffix ? put->suffix : "bin"),
+                          .content_type = span_of_text("text/x-test")},
         &w);
     size_t frame_size = put->frame_size ? put->frame_size : FRAME_DATA_MAX;
     send_body(visitor, MSG_UPLOAD, &w, data, size, frame_size);
@@ -410,13 +408,11 @@ int visitor_get(struct visitor *visitor, const char *id, uint64_t offset, uint64
 {
     struct writer w = fields();
     struct msg_found ignored;
-    msg_find_encode(
-        &(struct msg_find){.id = span_of_text(id), .offset = offset, .size = size}, &w);
+    msg_find_encode(&(struct msg_find){.id = span_of_text(id), .offset = offset, .size = size}, &w);
     int code = ask(visitor, MSG_FIND, &w, MSG_FOUND);
     if (code)
         return code;
-    EXPECT_OK(
-        msg_found_decode(span_of(answer.meta, answer.meta_size), found ? found : &ignored));
+    EXPECT_OK(msg_found_decode(span_of(answer.meta, answer.meta_size), found ? found : &ignored));
     *ret = span_of(answer.data, answer.size);
     return 0;
 }

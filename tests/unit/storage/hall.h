@@ -10,9 +10,9 @@
 enum { HALL_FLAGS_MAX = 48, HALL_MOUNTS_MAX = 4 };
 
 struct hall {
-    char directory[128];                       /* m0, m1 ... are in it */
-    char mounts[HALL_MOUNTS_MAX][192];         /* "/tmp/.../m0" */
-    const char *flags[HALL_FLAGS_MAX];         /* more than the fixture's own */
+    char directory[128];               /* m0, m1 ... are in it */
+    char mounts[HALL_MOUNTS_MAX][192]; /* "/tmp/.../m0" */
+    const char *flags[HALL_FLAGS_MAX]; /* more than the fixture's own */
     uint32_t mount_count, loops;
     uint64_t descriptor_limit;
     struct config *config;

@@ -111,10 +111,12 @@ TEST(modify_makes_versions_and_compares_them)
         bytes_make(content, size, 3);
         EXPECT_EQ(visitor_put(&visitor, content, size, &put, id, &uploaded), 0);
         memset(content + 100, 'x', 50);
-        EXPECT_EQ(visitor_modify(&visitor, id, MODIFY_WRITE, 100, content + 100, 50, any, &modified), 0);
+        EXPECT_EQ(
+            visitor_modify(&visitor, id, MODIFY_WRITE, 100, content + 100, 50, any, &modified), 0);
         EXPECT_EQ(modified.version.counter, uploaded.version.counter + 1);
         expect_content(id, content, size);
-        EXPECT_EQ(visitor_modify(&visitor, id, MODIFY_APPEND, 0, "tail", 4, modified.version, NULL), 0);
+        EXPECT_EQ(
+            visitor_modify(&visitor, id, MODIFY_APPEND, 0, "tail", 4, modified.version, NULL), 0);
         memcpy(content + size, "tail", 4);
         expect_content(id, content, size + 4);
         EXPECT_EQ(visitor_modify(&visitor, id, MODIFY_APPEND, 0, "tail", 4, modified.version, NULL),
@@ -209,7 +211,8 @@ TEST(a_refused_request_leaves_the_connection_usable)
     expect_refused(
         visitor_put(&visitor, content, 10, &suffix, other, NULL), ERR_CODE_USAGE, "suffix");
     struct put odd = {.is_mutable = 7};
-    expect_refused(visitor_put(&visitor, content, 10, &odd, other, NULL), ERR_CODE_USAGE, "mutable");
+    expect_refused(
+        visitor_put(&visitor, content, 10, &odd, other, NULL), ERR_CODE_USAGE, "mutable");
     expect_refused(visitor_get(&visitor, "no id", 0, 0, &got, NULL), ERR_CODE_USAGE, "malformed");
     (void)snprintf(other, sizeof other, "%s", id);
     other[1] = '9'; /* g9 */
@@ -303,9 +306,15 @@ TEST(list_makes_every_id_again)
     }
     struct version any = {0};
     EXPECT_EQ(visitor_modify(&visitor, ids, MODIFY_APPEND, 0, "x", 1, any, NULL), 0);
-    EXPECT_EQ(visitor_modify(&visitor, ids + 3 * FID_TEXT_MAX, MODIFY_REPLACE, 0, content, 5000, any, NULL), 0);
-    EXPECT_EQ(visitor_modify(&visitor, ids + 6 * FID_TEXT_MAX, MODIFY_REPLACE, 0, content, 100000, any, NULL), 0);
-    EXPECT_EQ(visitor_modify(&visitor, ids + 30 * FID_TEXT_MAX, MODIFY_REPLACE, 0, content, 90000, any, NULL), 0);
+    EXPECT_EQ(visitor_modify(
+                  &visitor, ids + 3 * FID_TEXT_MAX, MODIFY_REPLACE, 0, content, 5000, any, NULL),
+        0);
+    EXPECT_EQ(visitor_modify(
+                  &visitor, ids + 6 * FID_TEXT_MAX, MODIFY_REPLACE, 0, content, 100000, any, NULL),
+        0);
+    EXPECT_EQ(visitor_modify(
+                  &visitor, ids + 30 * FID_TEXT_MAX, MODIFY_REPLACE, 0, content, 90000, any, NULL),
+        0);
     for (size_t i = COUNT - 20; i < COUNT; i++)
         EXPECT_EQ(visitor_delete(&visitor, ids + i * FID_TEXT_MAX, NULL), 0);
     expect_list(ids, COUNT - 20, 7);
