@@ -113,7 +113,7 @@ static int maker_pick(struct machine *machine)
 {
     struct maker *maker = maker_of(machine);
     struct stream *stream = maker->stream;
-    if (stream->is_closing)
+    if (stream->closing != STREAM_CLOSING_NOT)
         return MAKER_UNWIND;
     if (stream->state == STREAM_FAILED)
         return maker_sleep(maker);
@@ -463,7 +463,7 @@ static int maker_unwind(struct machine *machine)
     bool is_file_new = maker->handle.fd != IO_FD_NONE;
     io_handle_close(stream->options.io, &maker->handle);
     chunk_release(stream->options.files, &stream->making.ref);
-    if (stream->is_closing)
+    if (stream->closing != STREAM_CLOSING_NOT)
         return MAKER_DONE;
     if (is_file_new) {
         struct io_op op = maker_op(maker, IO_UNLINK, stream->options.root->fd);

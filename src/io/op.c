@@ -140,8 +140,8 @@ void io_handle_adopt(
 {
     CHECK(handle->fd == IO_FD_NONE && fd != IO_FD_NONE);
     handle->fd = fd;
-    ledger_enter(&io->ledger, &handle->held, .kind = HELD_FD, .life = life, .handle = fd,
-        .owner = owner);
+    ledger_enter(
+        &io->ledger, &handle->held, .kind = HELD_FD, .life = life, .handle = fd, .owner = owner);
 }
 
 void io_handle_move(struct io_handle *to, struct io_handle *from)

@@ -91,7 +91,8 @@ int64_t plain_stat(int fd, struct io_stat *ret)
     *ret = (struct io_stat){.size = (uint64_t)status.st_size,
         .allocated = (uint64_t)status.st_blocks * BYTES_PER_BLOCK,
         .inode = status.st_ino,
-        .modify_ns = (uint64_t)status.st_mtim.tv_sec * 1000000000 + (uint64_t)status.st_mtim.tv_nsec,
+        .modify_ns =
+            (uint64_t)status.st_mtim.tv_sec * 1000000000 + (uint64_t)status.st_mtim.tv_nsec,
         .is_directory = S_ISDIR(status.st_mode),
         .is_regular = S_ISREG(status.st_mode)};
     return 0;

@@ -9,8 +9,9 @@
  * that is there; else none. */
 void error_encode(err_t err, const char *text, struct version version, struct writer *w);
 
-/** The error that an ERROR message stands for: its code, without a site. PROTOCOL if the message
- * is malformed or says OK. Numbers that this version does not know become FAILED. */
-err_t error_decode(struct span meta);
+/** The error that an ERROR message stands for, without a site; never OK.
+ * Errors: the one that was sent; FAILED (its number is not known here), PROTOCOL (the message is
+ *         malformed or says OK). */
+MUST err_t error_decode(struct span meta);
 
 #endif

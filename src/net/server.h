@@ -52,7 +52,7 @@ struct net_server {
     struct pool connections, requests;
     struct list live; /* every net_connection */
     uint32_t connection_count;
-    uint64_t opened; /* connections so far: their numbers */
+    uint64_t opened;                                         /* connections so far: their numbers */
     uint64_t accepted, refused, handshakes, requests_served; /* counters */
     /* the listener */
     struct io_handle listener;
@@ -101,7 +101,7 @@ struct net_request {
     struct net_server *server;
     struct net_connection *connection;
     uint64_t connection_number; /* of this server, never used twice */
-    void *op; /* the role's */
+    void *op;                   /* the role's */
     /* net's own */
     struct list link; /* in connection->requests */
     struct net_buffer *buffer;

@@ -191,7 +191,7 @@ void modify_way_record(
     case WAY_SLOT:
         record->flags |= RECORD_TAKES;
         record->home_meta = encode_forward(modify, metas[0]);
-        /* fall through */
+        __attribute__((fallthrough));
     case WAY_TARGET:
         header->flags |= SLOT_TARGET;
         header->other = modify->object.home;

@@ -1,6 +1,5 @@
 /* The tracker's verbs: decode, ask the registry, answer. */
 #include "base/units.h"
-#include "net/error.h"
 #include "tracker/internal.h"
 
 /* Requests of a tracker have no body; one that comes all the same is drained by the connection. */
@@ -20,7 +19,8 @@ static void refuse(struct net_request *request, err_t err, const char *reason)
 
 static void refuse_plainly(struct net_request *request, err_t err)
 {
-    refuse(request, err, err_sentence(err.code));
+    net_reply_error(request, err, (struct version){0});
+    net_request_end(request);
 }
 
 /* ---- storages ---- */

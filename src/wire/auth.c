@@ -7,7 +7,8 @@
 #include <openssl/sha.h>
 
 enum { LABEL_SIZE = 16, TRANSCRIPT_SIZE = 114, BLOCK_SIZE = SHA256_CBLOCK };
-_Static_assert(SECRET_SIZE_MAX <= SHA256_CBLOCK, "a key longer than a block would have to be hashed");
+_Static_assert(
+    SECRET_SIZE_MAX <= SHA256_CBLOCK, "a key longer than a block would have to be hashed");
 _Static_assert(sizeof(struct key32) == SHA256_DIGEST_LENGTH, "a proof is one digest");
 
 err_t secret_read(struct span content, struct secret *ret)
