@@ -171,7 +171,8 @@ struct server {
     struct commit commits[COMMITS_MAX];
     struct commit *open;
     size_t staging_size;
-    uint64_t log_size, log_at, commit_count;
+    uint64_t log_size, log_at;
+    _Atomic uint64_t commit_count; /* the main thread reads it */
 };
 
 /** The thread: accepts and answers until stop_fd has something to read. */
