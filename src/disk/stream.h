@@ -100,8 +100,9 @@ struct stream {
 
 /** Open: recover from checkpoint and log (recover.c), take a checkpoint, begin a new log segment.
  * Uses io_call: start-up only. ret_highest_clock: no id above it was issued in this stream.
- * Errors: CORRUPT (damage below the durable end of the log, chunk files lost), FORMAT, FOREIGN, IO,
- * NO_SPACE, BUSY/NO_RESOURCE. */
+ * Rot below the durable end of the log and lost chunk files are counted (rotten_batches, lost_chunks).
+ * Errors: CORRUPT (records are missing before the log's beginning, a record or a chunk's header is
+ * damaged), FORMAT, FOREIGN, IO, NO_SPACE, BUSY/NO_RESOURCE. */
 MUST err_t stream_open(struct stream *stream, const struct stream_options *options);
 
 /** Wait until nothing is under way, take a last checkpoint, give everything back. The loop turns
