@@ -121,8 +121,9 @@ struct stream {
 
 /** Open: recover from checkpoint and log (recover.c), begin a new log segment, ask for a checkpoint.
  * Uses io_call: start-up only. Until stream_is_ready() ids may be refused with BUSY.
- * Errors: CORRUPT (damage below the durable end of the log, chunk files lost), FORMAT, FOREIGN, IO,
- * NO_SPACE, BUSY/NO_RESOURCE. */
+ * Rot below the durable end of the log and lost chunk files are counted (rotten_batches, lost_chunks).
+ * Errors: CORRUPT (records are missing before the log's beginning, a record or a chunk's header is
+ * damaged), FORMAT, FOREIGN, IO, NO_SPACE, BUSY/NO_RESOURCE. */
 MUST err_t stream_open(struct stream *stream, const struct stream_options *options);
 
 /** The first lease of ids is durable, or the stream has failed (stream->failure). */
