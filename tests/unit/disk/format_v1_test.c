@@ -148,7 +148,10 @@ static struct place_of_test *test_open(void)
 static void test_close(struct place_of_test *test)
 {
     EXPECT(!test->is_fenced);
-    stream_close(&test->stream);
+    stream_close_begin(&test->stream);
+    while (!stream_close_is_quiet(&test->stream))
+        io_turn(test->lab.io, true);
+    stream_close_end(&test->stream);
     chunk_files_fini(&test->files);
     io_handle_close(test->lab.io, &test->root);
     ledger_check_empty(&test->lab.io->ledger);
@@ -280,7 +283,10 @@ TEST(a_single_file_of_version_1_takes_its_name_and_its_change)
 TEST(what_was_recovered_is_there_after_a_clean_end)
 {
     struct place_of_test *test = test_open();
-    stream_close(&test->stream);
+    stream_close_begin(&test->stream);
+    while (!stream_close_is_quiet(&test->stream))
+        io_turn(test->lab.io, true);
+    stream_close_end(&test->stream);
     struct stream_options options = test->stream.options;
     EXPECT_OK(stream_open(&test->stream, &options));
     EXPECT_EQ(test->stream.replayed, 0);
