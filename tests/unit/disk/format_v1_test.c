@@ -133,6 +133,8 @@ static void open_stream(struct place_of_test *test)
     memcpy(options.storage_uuid, image.identity.storage_uuid, UUID_SIZE);
     memcpy(options.mount_uuid, image.identity.mount_uuid, UUID_SIZE);
     EXPECT_OK(stream_open(&test->stream, &options));
+    while (!stream_is_ready(&test->stream))
+        io_turn(test->lab.io, true);
 }
 
 static struct place_of_test *test_open(void)
@@ -289,6 +291,8 @@ TEST(what_was_recovered_is_there_after_a_clean_end)
     stream_close_end(&test->stream);
     struct stream_options options = test->stream.options;
     EXPECT_OK(stream_open(&test->stream, &options));
+    while (!stream_is_ready(&test->stream))
+        io_turn(test->lab.io, true);
     EXPECT_EQ(test->stream.replayed, 0);
     EXPECT(!test->stream.was_torn);
     EXPECT_EQ(test->stream.live_count, 3);
