@@ -69,6 +69,12 @@ void chunk_table_mark_all_dirty(struct chunk_table *table)
         table->entries[i].is_dirty = true;
 }
 
+void chunk_table_mark_idle(struct chunk_table *table)
+{
+    for (uint32_t i = 0; i < table->count; i++)
+        table->entries[i].is_idle = table->entries[i].live_count == 0;
+}
+
 void chunk_table_remove(struct chunk_table *table, struct chunk_entry *entry)
 {
     CHECK(entry >= table->entries && entry < table->entries + table->count);
@@ -81,6 +87,7 @@ void chunk_entry_take(struct chunk_entry *entry, uint32_t offset, uint32_t size)
 {
     uint32_t end = entry->end > CHUNK_HEADER_SIZE ? entry->end : CHUNK_HEADER_SIZE;
     entry->live_count++;
+    entry->is_idle = false;
     if (offset + size > end) {
         entry->free_bytes += offset > end ? offset - end : 0; /* a gap */
         entry->end = offset + size;

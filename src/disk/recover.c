@@ -430,35 +430,61 @@ static err_t settle_chunks(struct recovery *recovery)
     return ERR_OK;
 }
 
+enum { SWEEP_BATCH = 64 };
+
 struct sweep {
     struct recovery *recovery;
-    err_t err;
+    uint32_t orphans[SWEEP_BATCH]; /* chunk files of this stream that no record names */
+    uint32_t count;
 };
 
-/* A chunk file of this stream that no record names: made and never used. */
 static void sweep_entry(void *context, const char *name, bool is_directory)
 {
     struct sweep *sweep = context;
     struct stream *stream = sweep->recovery->stream;
     struct chunk_key key;
-    if (is_directory || err_is(sweep->err) || !chunk_name_parse(name, &key)
-        || key.machine != stream->options.machine || key.mount != stream->options.mount
-        || key.stream != stream->options.stream)
+    if (is_directory || !chunk_name_parse(name, &key) || key.machine != stream->options.machine
+        || key.mount != stream->options.mount || key.stream != stream->options.stream)
         return;
     if (stream->chunks.next_number <= key.number)
         stream->chunks.next_number = key.number + 1;
     struct chunk_entry *entry = chunk_table_find(&stream->chunks, key.number);
-    if (entry) {
+    if (entry)
         entry->is_lost = false;
-        return;
-    }
+    else if (sweep->count < SWEEP_BATCH)
+        sweep->orphans[sweep->count++] = key.number;
+}
+
+/* Made and never used. */
+static err_t sweep_orphan(struct recovery *recovery, uint32_t number)
+{
+    struct stream *stream = recovery->stream;
+    struct chunk_key key = {
+        stream->options.machine, stream->options.mount, stream->options.stream, number};
     char path[CHUNK_NAME_MAX];
     chunk_path(path, &key);
     chunk_forget(stream->options.files, &key);
-    int64_t result = recovery_call(sweep->recovery,
+    int64_t result = recovery_call(recovery,
         (struct io_op){.kind = IO_UNLINK, .fd = stream->options.root->fd, .path = path});
-    if (result < 0 && result != -ENOENT)
-        sweep->err = ERR_RESULT(result);
+    return result < 0 && result != -ENOENT ? ERR_RESULT(result) : ERR_OK;
+}
+
+static err_t sweep_list(struct recovery *recovery)
+{
+    struct sweep sweep;
+    do {
+        sweep = (struct sweep){.recovery = recovery};
+        int64_t result = recovery_call(recovery,
+            (struct io_op){.kind = IO_LIST,
+                .fd = recovery->stream->maker->directory.fd,
+                .each_entry = sweep_entry,
+                .context = &sweep});
+        if (result < 0)
+            return ERR_RESULT(result);
+        for (uint32_t i = 0; i < sweep.count; i++)
+            TRY(sweep_orphan(recovery, sweep.orphans[i]));
+    } while (sweep.count == SWEEP_BATCH);
+    return ERR_OK;
 }
 
 /* Chunk files against the table: orphans go; a missing one in which nothing lives was dropped. */
@@ -467,14 +493,7 @@ static err_t sweep_chunks(struct recovery *recovery)
     struct stream *stream = recovery->stream;
     for (uint32_t i = 0; i < stream->chunks.count; i++)
         stream->chunks.entries[i].is_lost = true;
-    struct sweep sweep = {recovery, ERR_OK};
-    int64_t result = recovery_call(recovery, (struct io_op){.kind = IO_LIST,
-                                                 .fd = stream->maker->directory.fd,
-                                                 .each_entry = sweep_entry,
-                                                 .context = &sweep});
-    if (result < 0)
-        return ERR_RESULT(result);
-    TRY(sweep.err);
+    TRY(sweep_list(recovery));
     for (uint32_t i = stream->chunks.count; i-- > 0;) {
         struct chunk_entry *entry = &stream->chunks.entries[i];
         if (!entry->is_lost)
