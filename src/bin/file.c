@@ -86,6 +86,13 @@ static void source_fill(struct client_source *source, uint8_t *buffer, size_t si
     io_submit(file->io, &file->read);
 }
 
+/* Standard input may have nothing to give for ever. */
+static void source_cancel(struct client_source *source)
+{
+    struct file_source *file = CONTAINER_OF(source, struct file_source, source);
+    io_cancel(file->io, &file->read);
+}
+
 static bool source_rewind(struct client_source *source)
 {
     struct file_source *file = CONTAINER_OF(source, struct file_source, source);
@@ -114,7 +121,8 @@ static err_t source_look(struct file_source *file, struct owner *owner)
 err_t file_source_open(struct file_source *file, struct io *io, struct owner *owner,
     const char *path, struct progress *progress)
 {
-    *file = (struct file_source){.source = {.fill = source_fill, .rewind = source_rewind},
+    *file = (struct file_source){
+        .source = {.fill = source_fill, .rewind = source_rewind, .cancel = source_cancel},
         .io = io,
         .handle = IO_HANDLE_NONE,
         .progress = progress,

@@ -5,7 +5,9 @@
 #include "bin/verbs.h"
 
 static const struct verb *const verbs[] = {
+    &up_verb,
     &tracker_verb,
+    &storage_verb,
     NULL, /* files */
     &put_verb,
     &get_verb,

@@ -1,6 +1,7 @@
 #include "bin/server.h"
 
 #include <inttypes.h>
+#include <time.h>
 
 #include "base/units.h"
 #include "bin/date.h"
@@ -23,23 +24,10 @@ static const struct config_key settings_keys[] = {
         .default_text = "text",
         .choices = log_formats,
         .help = "of the log on standard error"},
-    {.name = "client_secret_file",
-        CONFIG_AT_TEXT(struct server_settings, client_secret_file),
-        .default_text = "",
-        .help = "clients must know the 16 to 64 characters in this file"},
-    {.name = "node_secret_file",
-        CONFIG_AT_TEXT(struct server_settings, node_secret_file),
-        .default_text = "",
-        .help = "storages and trackers must know the 16 to 64 characters in this file"},
     {.name = "insecure_listen",
         CONFIG_AT_BOOL(struct server_settings, insecure_listen),
         .default_text = "no",
         .help = "listen beyond loopback without secrets: everybody can read, write and delete"},
-    {.name = "drain_time",
-        CONFIG_AT_DURATION(struct server_settings, drain_ns),
-        .default_text = "10s",
-        .max = NS_PER_HOUR,
-        .help = "after SIGTERM: what is under way gets this long, then it is cut"},
 };
 static const struct config_table settings_table = {
     .section = "server", .keys = settings_keys, .count = ARRAY_LEN(settings_keys)};
@@ -113,11 +101,11 @@ static void take_flags(struct server *server, int argc, char **argv)
     }
 }
 
-static void take_file(struct server *server, struct io *io, struct owner *owner)
+static void take_file(struct server *server)
 {
     size_t size;
-    err_t err =
-        file_load(io, owner, server->config_path, server->content, sizeof server->content, &size);
+    err_t err = file_load(server->io, &server->owner, server->config_path, server->content,
+        sizeof server->content, &size);
     if (err_is(err)) {
         config_problem(&server->config, "%s: %s: a readable file of at most 256 KiB is wanted",
             server->config_path, err.os ? strerror(err.os) : err_sentence(err.code));
@@ -127,37 +115,10 @@ static void take_file(struct server *server, struct io *io, struct owner *owner)
     (void)err; /* every problem is noted; config_finish tells */
 }
 
-static void take_secret(
-    struct server *server, struct io *io, struct owner *owner, const char *path, struct secret *ret)
-{
-    size_t size;
-    if (path[0] == '\0')
-        return;
-    err_t err = file_load(io, owner, path, server->content, 4 * SECRET_SIZE_MAX, &size);
-    if (!err_is(err))
-        err = secret_read(span_of(server->content, size), ret);
-    if (err_is(err))
-        config_problem(&server->config,
-            "%s: a readable file with a secret of 16 to 64 characters is wanted", path);
-}
-
-static void read_files(struct server *server, struct io *io, int argc, char **argv)
-{
-    struct owner owner;
-    owner_open(&owner, "start", DIRECTION_OWN, 0);
-    if (server->config_path)
-        take_file(server, io, &owner);
-    take_flags(server, argc, argv);
-    take_secret(server, io, &owner, server->settings.client_secret_file, &server->secrets.client);
-    take_secret(server, io, &owner, server->settings.node_secret_file, &server->secrets.node);
-    owner_close(&owner);
-}
-
 enum args_result server_begin(struct server *server, const struct verb *verb,
     const struct server_table *tables, size_t table_count, int argc, char **argv)
 {
     static const char *const sections[] = {"server", "tracker", "storage", "up", NULL};
-    struct io *io;
     server->verb = verb;
     config_init(&server->config);
     server->config.other_sections = sections;
@@ -168,17 +129,53 @@ enum args_result server_begin(struct server *server, const struct verb *verb,
         print_help(server);
         return ARGS_HELP;
     }
-    err_t err = uring_io_new(&(struct uring_options){.loop_count = 1}, &io);
+    err_t err = uring_io_new(&(struct uring_options){.loop_count = 1}, &server->io);
     if (err_is(err)) {
         (void)usage_error(verb->name, uring_explain(err));
         return ARGS_BAD;
     }
+    owner_open(&server->owner, "start", DIRECTION_OWN, 0);
     find_own_flags(server, argc, argv);
-    read_files(server, io, argc, argv);
-    io->backend->free(io);
-    server_sum_add(server, "standard streams", 3);
-    server_sum_add(server, "signals", 1);
+    if (server->config_path)
+        take_file(server);
+    take_flags(server, argc, argv);
+    server_sum_add(server, "standard streams and signals", 4);
     return ARGS_OK;
+}
+
+void server_set_default(struct server *server, const char *name, const char *value)
+{
+    char key[64];
+    char *words[] = {key, (char *)(uintptr_t)value, NULL};
+    int at = 0;
+    (void)snprintf(key, sizeof key, "--%s", name);
+    for (size_t i = 0; i < server->config.slot_count; i++) {
+        const struct config_slot *slot = &server->config.slots[i];
+        if (strcmp(slot->key->name, name) == 0 && slot->origin == CONFIG_FROM_DEFAULT) {
+            err_t err = config_flag(&server->config, 2, words, &at);
+            CHECK(!err_has(err, ERR_CODE_NOT_FOUND)); /* what is wrong with the value is noted */
+        }
+    }
+}
+
+static void load_secret(struct server *server, const char *path, struct secret *ret)
+{
+    size_t size;
+    if (path[0] == '\0')
+        return;
+    err_t err =
+        file_load(server->io, &server->owner, path, server->content, 4 * SECRET_SIZE_MAX, &size);
+    if (!err_is(err))
+        err = secret_read(span_of(server->content, size), ret);
+    if (err_is(err))
+        config_problem(&server->config,
+            "%s: a readable file with a secret of 16 to 64 characters is wanted", path);
+}
+
+void server_load_secrets(struct server *server, const char *client_path, const char *node_path)
+{
+    load_secret(server, client_path, &server->secrets.client);
+    load_secret(server, node_path, &server->secrets.node);
 }
 
 /* ---- checks ---- */
@@ -194,23 +191,19 @@ static bool secrets_are_set(const struct server *server)
     return secret_is_set(&server->secrets.client) && secret_is_set(&server->secrets.node);
 }
 
-struct io_address server_listen(struct server *server, const char *key, const char *text)
+void server_listen(struct server *server, const char *key, const struct io_address *address)
 {
-    struct io_address address = {.family = 0};
-    char origin[128];
+    char origin[128], text[IO_ADDRESS_TEXT_MAX];
     struct text where;
+    if (address->family == 0 || io_address_is_loopback(address) || secrets_are_set(server)
+        || server->settings.insecure_listen)
+        return;
     text_init(&where, origin, sizeof origin);
     config_add_origin(&server->config, key, &where);
-    if (err_is(io_address_parse(text, &address)))
-        config_problem(&server->config,
-            "%s (%s): \"%s\" is no address: HOST:PORT like 127.0.0.1:7700", key, origin, text);
-    else if (!io_address_is_loopback(&address) && !secrets_are_set(server)
-             && !server->settings.insecure_listen)
-        config_problem(&server->config,
-            "%s (%s): %s is beyond loopback, where everybody could read, write and delete: set "
-            "client_secret_file and node_secret_file, or say --insecure-listen",
-            key, origin, text);
-    return address;
+    config_problem(&server->config,
+        "%s (%s): %s is beyond loopback, where everybody could read, write and delete: set "
+        "client_secret_file and node_secret_file, or say --insecure-listen",
+        key, origin, io_address_format(address, text));
 }
 
 static uint64_t sum_of(const struct server *server)
@@ -266,6 +259,8 @@ static void print_check_json(struct server *server)
 enum args_result server_check(struct server *server)
 {
     check_descriptors(server);
+    owner_close(&server->owner);
+    server->io->backend->free(server->io);
     if (err_is(config_finish(&server->config))) {
         (void)fprintf(stderr, "%s", config_problems(&server->config));
         return ARGS_BAD;
@@ -281,27 +276,25 @@ enum args_result server_check(struct server *server)
 
 /* ---- talk ---- */
 
-static void write_line(void *context, enum event_level level, struct span line)
+void server_log_write(void *context, enum event_level level, struct span line)
 {
-    char date[DATE_TEXT_MAX];
+    const struct server *server = context;
+    char date[DATE_TEXT_MAX] = "";
+    struct timespec now;
     (void)level;
-    date_format(io_wall(context), date);
-    (void)fprintf(stderr, "%s %.*s\n", date, (int)line.size, (const char *)line.data);
-}
-
-static void write_json_line(void *context, enum event_level level, struct span line)
-{
-    (void)context;
-    (void)level;
-    (void)fprintf(stderr, "%.*s\n", (int)line.size, (const char *)line.data);
+    if (server->settings.log_format == 0 && clock_gettime(CLOCK_REALTIME, &now) == 0) {
+        date_format((uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec, date);
+        (void)fprintf(stderr, "%s %.*s\n", date, (int)line.size, (const char *)line.data);
+    } else {
+        (void)fprintf(stderr, "%.*s\n", (int)line.size, (const char *)line.data);
+    }
 }
 
 void server_log_init(const struct server *server, struct event_log *log, struct io *io)
 {
-    bool is_json = server->settings.log_format == 1;
-    event_log_init(log, is_json ? write_json_line : write_line, io);
+    event_log_init(log, server_log_write, (void *)(uintptr_t)server);
     log->level = (enum event_level)server->settings.log_level;
-    log->is_json = is_json;
+    log->is_json = server->settings.log_format == 1;
     log->now_ns = &io->now_ns;
 }
 

@@ -1,7 +1,8 @@
 /* What the server verbs share: configuration from file and flags, secrets, the loopback rule, the
  * log, the budget of descriptors, and the ready line.
  *
- *   server_begin (may end the program: --help, --check, a problem) -> the role's loops -> server_end
+ *   server_begin -> server_load_secrets, server_listen, server_sum_add, config_problem ...
+ *   -> server_check (may end the program: --check, a problem) -> the role's loops
  *
  * Order of precedence: flags, then --config FILE, then defaults. All problems are told, each with
  * line and remedy; then the exit code is 2. */
@@ -15,15 +16,13 @@
 #include "io/limits.h"
 #include "net/handshake.h"
 
-enum { SERVER_TABLES_MAX = 3, SERVER_SUMS_MAX = 16 };
+enum { SERVER_SUMS_MAX = 24 };
 
-/** Keys of every server. */
+/** Keys of every server, beside those of its roles. */
 struct server_settings {
     uint32_t log_level;  /* enum event_level */
     uint32_t log_format; /* 0: text, 1: json */
-    const char *client_secret_file, *node_secret_file;
     bool insecure_listen;
-    uint64_t drain_ns; /* after SIGTERM: what is under way gets this long */
 };
 
 /** Where descriptors go: a line of the sum. */
@@ -36,7 +35,9 @@ struct server {
     const struct verb *verb;
     struct config config;
     struct server_settings settings;
-    struct handshake_secrets secrets; /* of settings; not set: none */
+    struct handshake_secrets secrets; /* not set: none */
+    struct io *io;                    /* for files, between server_begin and server_check */
+    struct owner owner;
     struct server_sum sums[SERVER_SUMS_MAX];
     size_t sum_count;
     const char *config_path;
@@ -51,18 +52,23 @@ struct server_table {
     void *target;
 };
 
-/** Parse flags and file into the tables and load the secrets. ARGS_HELP: all is told, exit code 0;
- * ARGS_BAD: problems have been told, 2. Checks between keys follow: config_problem(), then
- * server_check(). */
+/** Parse flags and file into the tables. ARGS_HELP: all is told, exit code 0; ARGS_BAD: 2. After
+ * ARGS_OK, server_check() must follow. */
 enum args_result server_begin(struct server *server, const struct verb *verb,
     const struct server_table *tables, size_t table_count, int argc, char **argv);
+
+/** Give the key `name` a value unless file or flags have. */
+void server_set_default(struct server *server, const char *name, const char *value);
+
+/** Read the files of the secrets, where given ("": none); problems are noted. */
+void server_load_secrets(struct server *server, const char *client_path, const char *node_path);
 
 /** `count` descriptors may be held by `holder` (static text). */
 void server_sum_add(struct server *server, const char *holder, uint64_t count);
 
-/** An address that the server will listen on, from the key `key`: loopback, or both secrets are set,
- * or --insecure-listen; else a problem. Returns the address; malformed ones are problems, too. */
-struct io_address server_listen(struct server *server, const char *key, const char *text);
+/** The server will listen on `address`, from the key `key`: that is loopback, or both secrets are set,
+ * or --insecure-listen was said; else a problem. After server_load_secrets(). */
+void server_listen(struct server *server, const char *key, const struct io_address *address);
 
 /** Raise the descriptor limit and compare the sum; end with what is a problem (ARGS_BAD), with the
  * effective configuration if --check was given (ARGS_HELP), or go on (ARGS_OK). */
@@ -70,6 +76,8 @@ enum args_result server_check(struct server *server);
 
 /** The log of one loop: lines go to standard error, each with its time. */
 void server_log_init(const struct server *server, struct event_log *log, struct io *io);
+/** The sink alone; `context` is the server. From any loop. */
+void server_log_write(void *context, enum event_level level, struct span line);
 /** Budget and, if so, the warning of an insecure listener, as log lines. `memory_bytes`: held. */
 void server_log_start(struct server *server, struct event_log *log, uint64_t memory_bytes);
 

@@ -1,32 +1,55 @@
 /* cairn tracker: a tracker alone. */
 #include "bin/tracker_role.h"
-
 #include "bin/verbs.h"
+#include "io/loop.h"
+#include "io/signal.h"
 
 struct tracker_process {
     struct server server;
     struct tracker_settings settings;
     struct tracker_role role;
     struct tracker_config config;
+    struct signal_watch signals;
     int code;
 };
+
+static void on_signal(struct signal_watch *watch, enum signal_wish wish)
+{
+    struct tracker_process *process = watch->context;
+    if (wish == SIGNAL_WISH_END)
+        tracker_role_drain(&process->role, process->settings.drain_ns);
+}
+
+static void tracker_turn_until_over(struct tracker_process *process, struct io *io)
+{
+    err_t err = signal_watch(io, &process->signals, on_signal, process);
+    if (err_is(err)) {
+        process->code = server_fail(&process->server, "signals", err);
+        tracker_role_drain(&process->role, 0);
+    } else {
+        const struct io_address none = {.family = 0};
+        server_log_start(&process->server, &process->role.log, process->role.mem.bytes);
+        server_print_ready(&process->server, tracker_address(&process->role.tracker), &none);
+    }
+    while (!tracker_role_is_over(&process->role))
+        io_turn(io, true);
+    tracker_role_close(&process->role);
+    if (err_is(err))
+        return;
+    signal_unwatch(&process->signals);
+    while (!signal_watch_is_idle(&process->signals))
+        io_turn(io, true);
+}
 
 static void tracker_body(struct io *io, uint16_t loop_index, void *context)
 {
     struct tracker_process *process = context;
-    struct tracker_role *role = &process->role;
-    const struct io_address none = {.family = 0};
     CHECK(loop_index == 0);
-    err_t err = tracker_role_open(role, &process->server, io, &process->config);
-    if (err_is(err)) {
+    err_t err = tracker_role_open(&process->role, &process->server, io, &process->config);
+    if (err_is(err))
         process->code = server_fail(&process->server, process->settings.listen, err);
-        return;
-    }
-    server_log_start(&process->server, &role->log, role->mem.bytes);
-    server_print_ready(&process->server, tracker_address(&role->tracker), &none);
-    while (!tracker_role_is_over(role))
-        io_turn(io, true);
-    tracker_role_close(role);
+    else
+        tracker_turn_until_over(process, io);
 }
 
 static int tracker_serve(struct tracker_process *process)

@@ -52,6 +52,19 @@ static const struct config_key keys[] = {
         .default_text = "loop",
         .choices = balances,
         .help = "how uploads are spread over the groups of a pool"},
+    {.name = "drain_timeout",
+        CONFIG_AT_DURATION(struct tracker_settings, drain_ns),
+        .default_text = "10s",
+        .max = NS_PER_HOUR,
+        .help = "for requests to end when the tracker stops; then they are cut"},
+    {.name = "client_secret_file",
+        CONFIG_AT_TEXT(struct tracker_settings, client_secret_file),
+        .default_text = "",
+        .help = "secret that clients must prove: 16 to 64 characters"},
+    {.name = "node_secret_file",
+        CONFIG_AT_TEXT(struct tracker_settings, node_secret_file),
+        .default_text = "",
+        .help = "secret that storages must prove: 16 to 64 characters"},
 };
 const struct config_table tracker_settings_table = {
     .section = "tracker", .keys = keys, .count = ARRAY_LEN(keys)};
@@ -60,7 +73,11 @@ void tracker_settings_take(
     struct server *server, const struct tracker_settings *settings, struct tracker_config *ret)
 {
     tracker_config_default(ret);
-    ret->address = server_listen(server, "listen", settings->listen);
+    if (err_is(io_address_parse(settings->listen, &ret->address)))
+        config_problem(&server->config,
+            "listen = %s: not an address; write 127.0.0.1:7700 or [::1]:7700", settings->listen);
+    server_load_secrets(server, settings->client_secret_file, settings->node_secret_file);
+    server_listen(server, "listen", &ret->address);
     ret->secrets = &server->secrets;
     ret->storages_max = (uint32_t)settings->max_storages;
     ret->groups_max = (uint32_t)settings->max_groups;
@@ -73,7 +90,12 @@ void tracker_settings_take(
         config_problem(&server->config,
             "dead: less than two heartbeats would call living storages dead: raise dead or lower "
             "heartbeat");
-    server_sum_add(server, "tracker: connections (max_connections)", settings->max_connections);
+    tracker_role_sum(server, ret);
+}
+
+void tracker_role_sum(struct server *server, const struct tracker_config *config)
+{
+    server_sum_add(server, "tracker: connections", config->connection_max);
     server_sum_add(server, "tracker: listener and one refused connection", 2);
     server_sum_add(server, "tracker: ring and wake-up of its loop", 2);
 }
@@ -90,46 +112,34 @@ static void patience_over(struct io_op *op)
         tracker_cut(&role->tracker);
 }
 
-static void on_signal(struct signal_watch *watch, enum signal_wish wish)
+void tracker_role_drain(struct tracker_role *role, uint64_t drain_ns)
 {
-    struct tracker_role *role = watch->context;
-    if (wish != SIGNAL_WISH_END)
-        return;
-    if (role->is_draining) { /* asked twice: at once */
+    if (role->is_draining) {
         tracker_cut(&role->tracker);
         return;
     }
     role->is_draining = true;
-    EVENT(&role->log, INFO, "draining", NULL,
-        EVENT_DURATION("at_most", role->server->settings.drain_ns));
+    EVENT(&role->log, INFO, "draining", &role->owner, EVENT_DURATION("at_most", drain_ns));
     tracker_drain(&role->tracker);
     role->timer = (struct io_op){.kind = IO_TIMER,
         .fd = IO_FD_NONE,
         .owner = &role->owner,
         .wake = patience_over,
         .context = role,
-        .deadline_ns = io_now(role->io) + role->server->settings.drain_ns};
+        .deadline_ns = io_now(role->io) + drain_ns};
     io_submit(role->io, &role->timer);
 }
 
-err_t tracker_role_open(struct tracker_role *role, struct server *server, struct io *io,
+err_t tracker_role_open(struct tracker_role *role, const struct server *server, struct io *io,
     const struct tracker_config *config)
 {
     struct tracker_config with_log = *config;
-    *role = (struct tracker_role){.server = server, .io = io, .timer = {.wake = no_wake}};
+    *role = (struct tracker_role){.io = io, .timer = {.wake = no_wake}};
     mem_init(&role->mem, &io->ledger);
     owner_open(&role->owner, "tracker", DIRECTION_OWN, io_now(io));
     server_log_init(server, &role->log, io);
     with_log.log = &role->log;
-    TRY(tracker_open(&role->tracker, io, &role->mem, &with_log));
-    err_t err = signal_watch(io, &role->signals, on_signal, role);
-    if (!err_is(err))
-        return ERR_OK;
-    tracker_cut(&role->tracker);
-    while (!tracker_is_idle(&role->tracker))
-        io_turn(io, true);
-    tracker_close(&role->tracker);
-    return err;
+    return tracker_open(&role->tracker, io, &role->mem, &with_log);
 }
 
 bool tracker_role_is_over(const struct tracker_role *role)
@@ -140,10 +150,10 @@ bool tracker_role_is_over(const struct tracker_role *role)
 void tracker_role_close(struct tracker_role *role)
 {
     io_cancel(role->io, &role->timer);
-    signal_unwatch(&role->signals);
-    while (io_op_is_out(&role->timer) || !signal_watch_is_idle(&role->signals))
+    while (io_op_is_out(&role->timer))
         io_turn(role->io, true);
     tracker_close(&role->tracker);
-    EVENT(&role->log, INFO, "left", NULL, EVENT_NUMBER("queries", role->tracker.counters.queries));
+    EVENT(&role->log, INFO, "tracker_left", &role->owner,
+        EVENT_NUMBER("queries", role->tracker.counters.queries));
     owner_close(&role->owner);
 }

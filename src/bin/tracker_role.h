@@ -3,14 +3,13 @@
 #define CAIRN_BIN_TRACKER_ROLE_H
 
 #include "bin/server.h"
-#include "io/loop.h"
-#include "io/signal.h"
 #include "tracker/tracker.h"
 
 struct tracker_settings {
     const char *listen;
     uint64_t max_storages, max_groups, max_pools, max_connections;
-    uint64_t heartbeat_ns, dead_ns;
+    uint64_t heartbeat_ns, dead_ns, drain_ns;
+    const char *client_secret_file, *node_secret_file;
     uint32_t balance; /* enum balance_policy */
 };
 
@@ -20,21 +19,24 @@ extern const struct config_table tracker_settings_table;
 void tracker_settings_take(
     struct server *server, const struct tracker_settings *settings, struct tracker_config *ret);
 
+/** What a tracker with this configuration may hold of descriptors. */
+void tracker_role_sum(struct server *server, const struct tracker_config *config);
+
 struct tracker_role {
-    struct server *server;
     struct io *io;
     struct mem mem;
     struct event_log log;
     struct tracker tracker;
-    struct signal_watch signals;
     struct io_op timer; /* the end of patience, once draining */
     struct owner owner;
     bool is_draining;
 };
 
-/** Open on `io` and watch the signals. Errors: those of tracker_open(); nothing is held then. */
-MUST err_t tracker_role_open(struct tracker_role *role, struct server *server, struct io *io,
+/** Open on `io`. Errors: those of tracker_open(); nothing is held then. */
+MUST err_t tracker_role_open(struct tracker_role *role, const struct server *server, struct io *io,
     const struct tracker_config *config);
+/** Let what is under way end, for at most `drain_ns`; the second time: at once. */
+void tracker_role_drain(struct tracker_role *role, uint64_t drain_ns);
 /** It was told to end, and has. */
 bool tracker_role_is_over(const struct tracker_role *role);
 void tracker_role_close(struct tracker_role *role);

@@ -430,7 +430,7 @@ static err_t segment_write_now(struct binlog *log, int fd, void *data, size_t si
         int64_t result = io_call(log->options.io, &op);
         if (result < 0)
             return ERR_RESULT(result);
-        if (result < LOG_PAGE)
+        if (result == 0)
             return ERR(IO, EIO);
         done += (size_t)result / LOG_PAGE * LOG_PAGE;
     }
@@ -565,14 +565,22 @@ err_t binlog_open(struct binlog *log, const struct binlog_options *options,
     return ERR_OK;
 }
 
-void binlog_close(struct binlog *log)
+void binlog_close_begin(struct binlog *log)
 {
     CHECK(list_is_empty(&log->waiters) && binlog_is_idle(log));
     log->is_closing = true;
     binlog_commit_kick(log);
     binlog_prepare_kick(log);
-    while (list_is_linked(&log->commit.link) || list_is_linked(&log->prepare.link))
-        io_turn(log->options.io, true);
+}
+
+bool binlog_is_quiet(const struct binlog *log)
+{
+    return !list_is_linked(&log->commit.link) && !list_is_linked(&log->prepare.link);
+}
+
+void binlog_close_end(struct binlog *log)
+{
+    CHECK(binlog_is_quiet(log));
     binlog_give_back(log);
     owner_close(&log->owner);
 }

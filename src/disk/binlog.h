@@ -155,8 +155,11 @@ void binlog_set_checkpoint(struct binlog *log, uint64_t lsn);
 uint64_t binlog_bytes_since_checkpoint(const struct binlog *log);
 
 bool binlog_is_idle(const struct binlog *log);
-/** Close: CHECKs that it is idle or failed and that nobody waits. */
-void binlog_close(struct binlog *log);
+/** Close: CHECKs that it is idle or failed and that nobody waits. In parts: begin, turn the loop until
+ * it is quiet, end. */
+void binlog_close_begin(struct binlog *log);
+bool binlog_is_quiet(const struct binlog *log);
+void binlog_close_end(struct binlog *log);
 
 /** "log/03/000000000000001f" */
 void binlog_segment_path(char path[LOG_NAME_MAX], uint8_t stream, uint64_t number);

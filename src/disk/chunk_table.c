@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "disk/slotmap.h"
+
 err_t chunk_table_init(
     struct chunk_table *table, struct mem *mem, struct owner *owner, uint32_t capacity)
 {
@@ -77,9 +79,10 @@ void chunk_table_remove(struct chunk_table *table, struct chunk_entry *entry)
 
 void chunk_entry_take(struct chunk_entry *entry, uint32_t offset, uint32_t size)
 {
+    uint32_t end = entry->end > CHUNK_HEADER_SIZE ? entry->end : CHUNK_HEADER_SIZE;
     entry->live_count++;
-    if (offset + size > entry->end) {
-        entry->free_bytes += offset > entry->end ? offset - entry->end : 0; /* a gap */
+    if (offset + size > end) {
+        entry->free_bytes += offset > end ? offset - end : 0; /* a gap */
         entry->end = offset + size;
     } else {
         entry->free_bytes -= size < entry->free_bytes ? size : entry->free_bytes;

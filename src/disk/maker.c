@@ -113,7 +113,7 @@ static int maker_pick(struct machine *machine)
 {
     struct maker *maker = maker_of(machine);
     struct stream *stream = maker->stream;
-    if (stream->is_closing)
+    if (stream->closing != STREAM_CLOSING_NOT)
         return MAKER_UNWIND;
     if (stream->state == STREAM_FAILED)
         return maker_sleep(maker);
@@ -227,15 +227,20 @@ static int maker_header(struct machine *machine)
     memcpy(header.storage_uuid, stream->options.storage_uuid, 16);
     memset(maker->page, 0, LOG_PAGE);
     chunk_header_encode(&header, maker->page);
+    maker->done = 0;
     return maker_write(maker, MAKER_SYNC, maker->handle.fd, maker->page, LOG_PAGE, 0);
 }
 
 static int maker_sync(struct machine *machine)
 {
     struct maker *maker = maker_of(machine);
-    if (maker->op.result < CHUNK_HEADER_BYTES) /* the rest of the page is zero anyway */
+    if (maker->op.result <= 0)
         return machine_fail(
             machine, maker->op.result < 0 ? ERR_RESULT(maker->op.result) : ERR(IO, EIO));
+    maker->done += (size_t)maker->op.result;
+    if (maker->done < LOG_PAGE)
+        return maker_write(maker, MAKER_SYNC, maker->handle.fd, maker->page + maker->done,
+            LOG_PAGE - maker->done, maker->done);
     return maker_submit(maker, MAKER_SYNC_DIRECTORY, maker_op(maker, IO_SYNC, maker->handle.fd));
 }
 
@@ -463,7 +468,7 @@ static int maker_unwind(struct machine *machine)
     bool is_file_new = maker->handle.fd != IO_FD_NONE;
     io_handle_close(stream->options.io, &maker->handle);
     chunk_release(stream->options.files, &stream->making.ref);
-    if (stream->is_closing)
+    if (stream->closing != STREAM_CLOSING_NOT)
         return MAKER_DONE;
     if (is_file_new) {
         struct io_op op = maker_op(maker, IO_UNLINK, stream->options.root->fd);

@@ -104,6 +104,48 @@ static err_t read_checkpoint(
     return ret->chunk_size == stream->options.chunk_size ? ERR_OK : ERR(FORMAT, 0);
 }
 
+static err_t recovery_sync(struct recovery *recovery, int fd)
+{
+    int64_t result = recovery_call(recovery, (struct io_op){.kind = IO_SYNC, .fd = fd});
+    return result < 0 ? ERR_RESULT(result) : ERR_OK;
+}
+
+/* What was read may be in the page cache only, if the process was killed. Nothing may be built on it
+ * (segments recycled, answers given) before it is on disk. */
+static err_t sync_path(struct recovery *recovery, const char *path)
+{
+    struct io_handle handle = IO_HANDLE_NONE;
+    int64_t result = recovery_call(recovery,
+        (struct io_op){.kind = IO_OPEN,
+            .fd = recovery->stream->options.root->fd,
+            .path = path,
+            .open_flags = IO_OPEN_READ,
+            .ret_handle = &handle});
+    if (result < 0)
+        return ERR_RESULT(result);
+    err_t err = recovery_sync(recovery, handle.fd);
+    io_handle_close(recovery->stream->options.io, &handle);
+    return err;
+}
+
+static err_t sync_checkpoint(struct recovery *recovery, uint64_t copy)
+{
+    char path[CHECKPOINT_NAME_MAX];
+    checkpoint_path(path, recovery->stream->options.stream, copy);
+    TRY(sync_path(recovery, path));
+    return recovery_sync(recovery, recovery->stream->checkpoint->directory.fd);
+}
+
+/* The last batch may have been on its way; those before it are durable. */
+static err_t sync_log_end(struct recovery *recovery)
+{
+    char path[LOG_NAME_MAX];
+    if (recovery->scan.end_number == 0)
+        return ERR_OK;
+    binlog_segment_path(path, recovery->stream->options.stream, recovery->scan.end_number);
+    return sync_path(recovery, path);
+}
+
 static bool is_missing(err_t err)
 {
     return err_has(err, ERR_CODE_CORRUPT);
@@ -125,6 +167,7 @@ static err_t load_checkpoint(struct recovery *recovery)
     if (!err_is(errs[0]) && !err_is(errs[1]) && headers[1].generation > headers[0].generation)
         newest = 1;
     TRY(read_checkpoint(recovery, newest, &recovery->header));
+    TRY(sync_checkpoint(recovery, newest));
     const struct checkpoint_header *header = &recovery->header;
     struct reader r = {stream->checkpoint->image,
         CHECKPOINT_HEADER_SIZE + (size_t)header->chunk_count * CHUNK_ENTRY_IMAGE_SIZE,
@@ -452,6 +495,7 @@ static err_t replay(struct recovery *recovery)
     TRY(load_checkpoint(recovery));
     TRY(log_scan_open(&recovery->scan));
     TRY(log_scan_run(&recovery->scan, recovery->header.lsn, redo_record, recovery));
+    TRY(sync_log_end(recovery));
     TRY(single_redo_finish(&recovery->singles));
     TRY(settle_chunks(recovery));
     TRY(sweep_chunks(recovery));

@@ -371,9 +371,7 @@ static err_t stream_set_up(struct stream *stream)
     }
     checkpoint_request(stream->checkpoint);
     lease_renew(stream);
-    while (stream->is_lease_out && stream->state == STREAM_OPEN)
-        io_turn(stream->options.io, true);
-    return stream->state == STREAM_OPEN ? ERR_OK : stream->failure;
+    return ERR_OK;
 }
 
 err_t stream_open(struct stream *stream, const struct stream_options *options)
@@ -385,27 +383,50 @@ err_t stream_open(struct stream *stream, const struct stream_options *options)
     stream->single_mount = (struct single_mount){options->io, options->root, options->stream};
     single_dirty_init(&stream->singles, &stream->single_mount);
     err_t err = stream_set_up(stream);
-    if (err_is(err) && stream->state == STREAM_CLOSED)
+    if (err_is(err))
         stream_give_back(stream);
-    else if (err_is(err))
-        stream_close(stream);
     return err;
 }
 
-void stream_close(struct stream *stream)
+bool stream_is_ready(const struct stream *stream)
 {
-    struct io *io = stream->options.io;
+    return stream->state != STREAM_OPEN || !stream->is_lease_out;
+}
+
+void stream_close_begin(struct stream *stream)
+{
     CHECK(list_is_empty(&stream->space_waiters));
-    while (!binlog_is_idle(&stream->log))
-        io_turn(io, true);
-    stream->is_closing = true;
+    stream->closing = STREAM_CLOSING_MAKER;
     maker_kick(stream);
-    while (list_is_linked(&stream->maker->machine.link))
-        io_turn(io, true);
-    checkpoint_finish(stream->checkpoint);
-    while (checkpoint_is_running(stream->checkpoint))
-        io_turn(io, true);
-    binlog_close(&stream->log);
+}
+
+bool stream_close_is_quiet(struct stream *stream)
+{
+    switch (stream->closing) {
+    case STREAM_CLOSING_NOT:
+        UNREACHABLE("stream_close_begin was not called");
+    case STREAM_CLOSING_MAKER:
+        if (list_is_linked(&stream->maker->machine.link) || !binlog_is_idle(&stream->log))
+            return false;
+        stream->closing = STREAM_CLOSING_CHECKPOINT;
+        checkpoint_finish(stream->checkpoint);
+        return false;
+    case STREAM_CLOSING_CHECKPOINT:
+        if (checkpoint_is_running(stream->checkpoint))
+            return false;
+        stream->closing = STREAM_CLOSING_LOG;
+        binlog_close_begin(&stream->log);
+        return binlog_is_quiet(&stream->log);
+    case STREAM_CLOSING_LOG:
+        return binlog_is_quiet(&stream->log);
+    }
+    return false;
+}
+
+void stream_close_end(struct stream *stream)
+{
+    CHECK(stream->closing == STREAM_CLOSING_LOG);
+    binlog_close_end(&stream->log);
     stream->state = STREAM_CLOSED;
     stream_give_back(stream);
 }

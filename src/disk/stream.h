@@ -71,6 +71,12 @@ struct reservation {
 };
 
 enum stream_state { STREAM_CLOSED, STREAM_OPEN, STREAM_FAILED };
+enum stream_closing { /* what the close waits for */
+    STREAM_CLOSING_NOT,
+    STREAM_CLOSING_MAKER,
+    STREAM_CLOSING_CHECKPOINT,
+    STREAM_CLOSING_LOG,
+};
 
 struct stream {
     struct stream_options options;
@@ -93,21 +99,27 @@ struct stream {
     uint64_t live_count;           /* files that are at home here */
     struct maker *maker;           /* see maker.h */
     struct checkpoint *checkpoint; /* see checkpoint.h */
-    bool is_closing;
+    enum stream_closing closing;
     uint64_t lost_chunks, rotten_batches, replayed; /* found at start */
     bool was_torn;
 };
 
-/** Open: recover from checkpoint and log (recover.c), take a checkpoint, begin a new log segment.
- * Uses io_call: start-up only. ret_highest_clock: no id above it was issued in this stream.
- * Rot below the durable end of the log and lost chunk files are counted (rotten_batches, lost_chunks).
+/** Open: recover from checkpoint and log (recover.c), begin a new log segment, ask for a checkpoint.
+ * Uses io_call: start-up only. Until stream_is_ready() ids may be refused with BUSY. Rot below the
+ * durable end of the log and lost chunk files are counted (rotten_batches, lost_chunks).
  * Errors: CORRUPT (records are missing before the log's beginning, a record or a chunk's header is
  * damaged), FORMAT, FOREIGN, IO, NO_SPACE, BUSY/NO_RESOURCE. */
 MUST err_t stream_open(struct stream *stream, const struct stream_options *options);
 
-/** Wait until nothing is under way, take a last checkpoint, give everything back. The loop turns
- * inside. The caller has ended all operations. */
-void stream_close(struct stream *stream);
+/** The first lease of ids is durable, or the stream has failed (stream->failure). */
+bool stream_is_ready(const struct stream *stream);
+
+/** Close, in parts: begin, turn the loop until it is quiet (nothing is under way, a last checkpoint is
+ * taken), end: everything is given back. The caller has ended all operations. A failed stream closes
+ * without a checkpoint. */
+void stream_close_begin(struct stream *stream);
+MUST bool stream_close_is_quiet(struct stream *stream);
+void stream_close_end(struct stream *stream);
 
 /** The next id clock. Errors: BUSY (the lease is used up and its renewal is not yet durable: the
  * clock ran a minute ahead), OFFLINE. */

@@ -154,6 +154,7 @@ int modify_single_finish(struct machine *machine)
     modify->crc = single_writer_crc(&modify->writer);
     modify->header.size = modify->total;
     modify->header.content_crc = modify->crc;
+    modify->header.other = modify->object.home; /* the file alone tells its id (LIST) */
     int wait = machine_wait_in(machine, MODIFY_SINGLE_FINISHED, 1);
     single_writer_finish(&modify->writer, &modify->header, attributes_of(modify));
     return wait;

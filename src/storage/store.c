@@ -128,6 +128,13 @@ static err_t open_stream(struct store *store, const struct store_mount_options *
     return ERR_OK;
 }
 
+static err_t wait_for_stream(struct store *store, const struct stream *stream)
+{
+    while (stream && !stream_is_ready(stream))
+        io_turn(store->io, true);
+    return stream && stream->state != STREAM_OPEN ? stream->failure : ERR_OK;
+}
+
 err_t store_open_mount(struct store *store, const struct store_mount_options *options)
 {
     struct store_mount *mount = &store->mounts[options->index];
@@ -140,25 +147,57 @@ err_t store_open_mount(struct store *store, const struct store_mount_options *op
     for (unsigned i = store->config.loop_index; i < options->stream_count;
          i += store->config.loop_count)
         TRY(open_stream(store, options, mount, (uint8_t)i));
+    for (unsigned i = 0; i < options->stream_count && !options->does_not_wait; i++)
+        TRY(wait_for_stream(store, mount->streams[i]));
     return ERR_OK;
 }
 
-void store_close(struct store *store)
+static struct stream *next_stream(const struct store *store, size_t *at)
+{
+    for (; *at < (size_t)STORE_MOUNTS_MAX * STORE_STREAMS_MAX; ++*at) {
+        struct store_mount *mount = &store->mounts[*at / STORE_STREAMS_MAX];
+        if (mount->is_there && mount->streams[*at % STORE_STREAMS_MAX])
+            return mount->streams[(*at)++ % STORE_STREAMS_MAX];
+    }
+    return NULL;
+}
+
+void store_close_begin(struct store *store)
 {
     CHECK(store->running == 0);
-    for (size_t i = 0; i < STORE_MOUNTS_MAX; i++) {
-        struct store_mount *mount = &store->mounts[i];
-        for (size_t k = 0; k < ARRAY_LEN(mount->streams); k++) {
-            if (!mount->streams[k])
-                continue;
-            stream_close(mount->streams[k]);
-            mem_give(store->mem, mount->streams[k]);
-            mount->streams[k] = NULL;
-        }
+    struct stream *stream;
+    for (size_t at = 0; (stream = next_stream(store, &at)) != NULL;)
+        stream_close_begin(stream);
+}
+
+bool store_close_is_quiet(struct store *store)
+{
+    bool is_quiet = true;
+    struct stream *stream;
+    for (size_t at = 0; (stream = next_stream(store, &at)) != NULL;)
+        is_quiet &= stream_close_is_quiet(stream);
+    return is_quiet;
+}
+
+void store_close_end(struct store *store)
+{
+    struct stream *stream;
+    for (size_t at = 0; (stream = next_stream(store, &at)) != NULL;) {
+        store->mounts[stream->options.mount].streams[stream->options.stream] = NULL;
+        stream_close_end(stream);
+        mem_give(store->mem, stream);
     }
     for (size_t i = 0; i < STORE_MOUNTS_MAX; i++)
         io_handle_close(store->io, &store->mounts[i].root);
     store_give(store);
+}
+
+void store_close(struct store *store)
+{
+    store_close_begin(store);
+    while (!store_close_is_quiet(store))
+        io_turn(store->io, true);
+    store_close_end(store);
 }
 
 /* ---- ids ---- */

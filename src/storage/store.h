@@ -12,6 +12,7 @@
 
 enum {
     STORE_MOUNTS_MAX = 256,
+    STORE_STREAMS_MAX = 256, /* of one mount point */
     /* beside the content itself, a work buffer has room for headers, checksum pages and one block */
     STORE_WORK_EXTRA = 4 * BLOCKS_PAGE_SIZE + 2 * BLOCK_SIZE,
     STORE_MODIFY_EXTRA = SINGLE_CHANGE_BUFFER + BLOCKS_PAGE_SIZE,
@@ -43,7 +44,7 @@ struct store_mount {
     uint8_t stream_count; /* fixed at format */
     uint64_t incarnation;
     uint64_t total_bytes, free_bytes, reserve_bytes; /* refreshed by the role */
-    struct stream *streams[256]; /* those that this loop owns; NULL: another loop's */
+    struct stream *streams[STORE_STREAMS_MAX]; /* those that this loop owns; NULL: another loop's */
 };
 
 struct store {
@@ -90,14 +91,20 @@ struct store_mount_options {
     uint64_t incarnation;
     uint64_t reserve_bytes;
     uint32_t chunk_count_max; /* of one stream */
+    bool does_not_wait;       /* return before the streams are ready: stream_is_ready() */
 };
 
 /** Open the directory and every stream of it that this loop owns (stream index modulo loop_count):
  * recovery. Start-up only. Errors: those of stream_open; what was opened stays until store_close. */
 MUST err_t store_open_mount(struct store *store, const struct store_mount_options *options);
 
-/** Close all streams (checkpoints) and give everything back. CHECKs that nothing runs. */
+/** Close all streams (checkpoints) and give everything back. CHECKs that nothing runs. The loop turns
+ * inside. */
 void store_close(struct store *store);
+/** The same in parts: begin, turn the loop until it is quiet, end. */
+void store_close_begin(struct store *store);
+MUST bool store_close_is_quiet(struct store *store);
+void store_close_end(struct store *store);
 
 /** The loop that owns the file of this id. */
 uint16_t store_owner_loop(const struct store *store, const struct fid *fid);

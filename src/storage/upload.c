@@ -318,6 +318,11 @@ static int upload_finish(struct machine *machine)
     err_t err = upload_check_content(upload);
     if (err_is(err))
         return machine_fail(machine, err);
+    const struct stream_options *options = &upload->stream->options;
+    upload->header.other = (struct place){.kind = PLACE_SINGLE,
+        .mount = options->mount,
+        .stream = options->stream,
+        .machine = options->machine}; /* the file alone tells its id (LIST) */
     int wait = machine_wait_in(machine, UPLOAD_FINISHED, 1);
     single_writer_finish(
         &upload->writer, &upload->header, span_of(upload->attributes, upload->attributes_size));
@@ -406,12 +411,13 @@ static void upload_tell(struct upload *upload, uint8_t ack)
     *fid = (struct fid){.identity = header->identity,
         .mount = options->mount,
         .stream = options->stream,
-        .crc = upload->crc,
         .is_packed = !upload->is_single,
         .is_mutable = upload->request.is_mutable || upload->received > UINT32_MAX};
     memcpy(fid->group, upload->store->config.group, sizeof fid->group);
-    if (!fid->is_mutable)
+    if (!fid->is_mutable) { /* else the id says to ask: it can be made from the header at any time */
         fid->size = upload->received;
+        fid->crc = upload->crc;
+    }
     if (fid->is_packed) {
         fid->chunk = upload->reservation.place.chunk;
         fid->offset = upload->reservation.place.offset;
@@ -429,8 +435,9 @@ static void upload_tell(struct upload *upload, uint8_t ack)
 static int upload_early(struct machine *machine)
 {
     struct upload *upload = upload_of(machine);
-    if (err_is(upload->apply.err))
-        return machine_fail(machine, upload->apply.err);
+    err_t err = upload->apply.err;
+    if (err_is(err)) /* its record may be committed yet */
+        return machine_fail(machine, (err_t){err.site, ERR_CODE_OUTCOME_UNKNOWN, err.os});
     upload_tell(upload, ACK_MEMORY);
     if (binlog_commit_wait(&upload->stream->log, &upload->append, machine))
         return UPLOAD_APPLIED;

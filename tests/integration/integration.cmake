@@ -3,9 +3,12 @@ find_package(Python3 REQUIRED COMPONENTS Interpreter)
 if(NOT TARGET cairn OR NOT EXISTS ${PROJECT_SOURCE_DIR}/src/storage/native.c)
     return()
 endif()
-foreach(suite bench files resume server)
+add_executable(api_check integration/api_check.c)
+target_link_libraries(api_check PRIVATE libcairn_static cairn_flags)
+foreach(suite bench files library resume server)
     add_test(NAME integration_${suite}
         COMMAND ${Python3_EXECUTABLE} -B ${PROJECT_SOURCE_DIR}/tests/integration/${suite}_test.py)
     set_tests_properties(integration_${suite} PROPERTIES
-        ENVIRONMENT "CAIRN=$<TARGET_FILE:cairn>" TIMEOUT 180 PROCESSORS 2)
+        TIMEOUT 180 PROCESSORS 2 LABELS integration
+        ENVIRONMENT "CAIRN=$<TARGET_FILE:cairn>;CAIRN_API_CHECK=$<TARGET_FILE:api_check>;CAIRN_HELLO=$<TARGET_FILE:example_hello_c_static>")
 endforeach()

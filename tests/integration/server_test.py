@@ -53,12 +53,12 @@ class Up(ClusterTest):
         self.assertIn("c.ini:1", self.talk)
 
     def test_an_impossible_sum_is_refused(self):
-        self.up("--check", "--connections", "100000", "--memory", "1MiB", "--data", self.path("d"),
+        self.up("--check", "--streams", "256", "--log-buffer-size", "64MiB", "--data", self.path("d"),
             code=USAGE)
         self.assertIn("memory", self.talk)
 
     def test_listening_beyond_loopback_needs_a_secret_or_a_loud_wish(self):
-        self.up("--data", self.path("d"), "--listen", "0.0.0.0:0", code=USAGE)
+        self.up("--data", self.path("d"), "--host", "0.0.0.0", code=USAGE)
         self.assertIn("--insecure-listen", self.talk)
 
     def test_a_port_that_is_taken_is_said(self):
@@ -82,8 +82,8 @@ class Up(ClusterTest):
 
 class Secrets(ClusterTest):
     def test_a_client_without_the_secret_is_denied(self):
-        secret = self.write("secret", b"open sesame\n")
-        wrong = self.write("wrong", b"open barley\n")
+        secret = self.write("secret", b"open sesame, please\n")
+        wrong = self.write("wrong", b"open barley, please\n")
         server = Server(self.path("d"), "--client-secret-file", secret)
         self.addCleanup(server.kill)
         self.cairn("status", code=4, tracker=server.tracker)

@@ -1,0 +1,193 @@
+#include "bin/storage_process.h"
+
+#include <inttypes.h>
+
+#include "base/units.h"
+#include "io/process.h"
+
+enum { OWN_DESCRIPTORS = 4 }; /* standard streams, signals */
+
+/* What a tracker beside us holds: its own sum, without its loop, which is ours. */
+static uint32_t tracker_descriptors(const struct storage_process *process)
+{
+    return process->has_tracker ? process->tracker_config.connection_max + 2 : 0;
+}
+
+/* ---- sums ---- */
+
+static void check_memory(struct server *server, const struct storage_budget *budget)
+{
+    uint64_t memory = limits_memory_size();
+    char text_data[1024];
+    struct text text;
+    if (budget->memory_sum <= memory)
+        return;
+    text_init(&text, text_data, sizeof text_data);
+    storage_budget_print_memory(budget, &text);
+    text_add(&text, ", but this host has ");
+    text_add_size(&text, memory);
+    config_problem(&server->config, "%s: lower a number, or give it more", text_data);
+}
+
+void storage_process_check(struct storage_process *process)
+{
+    struct server *server = &process->server;
+    struct storage_config *config = &process->config;
+    storage_config_check(config, &server->config);
+    server_load_secrets(server, config->client_secret_file, config->node_secret_file);
+    server_listen(server, "listen", &config->listen_address);
+    if (server->config.problem_count > 0)
+        return; /* the sums would be those of another configuration */
+    struct storage_budget budget;
+    err_t err = storage_budget(
+        &(struct storage_budget_request){.config = config,
+            .loops = config->loops > 0 ? (uint32_t)config->loops : limits_cpu_count(),
+            .reserved = OWN_DESCRIPTORS + tracker_descriptors(process),
+            .descriptor_limit = limit_raise(LIMIT_FILES).soft},
+        &budget);
+    for (unsigned i = STORAGE_DESCRIPTORS_BASE + 1; i < STORAGE_DESCRIPTORS_COUNT; i++)
+        server_sum_add(server, storage_descriptors_name(i), budget.descriptors[i]);
+    if (process->has_tracker)
+        server_sum_add(server, "tracker: connections and listener", tracker_descriptors(process));
+    if (!err_is(err))
+        check_memory(server, &budget);
+}
+
+/* ---- loop 0 ---- */
+
+static void on_signal(struct signal_watch *watch, enum signal_wish wish)
+{
+    struct storage_process *process = watch->context;
+    if (wish == SIGNAL_WISH_END)
+        storage_stop(&process->storage);
+}
+
+static void on_running(struct storage *storage, void *context)
+{
+    struct storage_process *process = context;
+    struct event_log *log = &storage->loops[0].log;
+    const struct io_address none = {.family = 0};
+    const struct io_address *tracker =
+        process->has_tracker ? tracker_address(&process->tracker.tracker) : &none;
+    server_log_start(&process->server, log, storage->budget.memory_sum);
+    server_print_ready(&process->server, tracker, storage_address(storage));
+}
+
+static void cpu_time(void *context, uint64_t *ret_user_ns, uint64_t *ret_system_ns)
+{
+    struct process_cpu cpu = process_cpu();
+    (void)context;
+    *ret_user_ns = cpu.user_ns;
+    *ret_system_ns = cpu.system_ns;
+}
+
+/* The tracker first: the storage is told its real port. */
+static err_t open_beside(struct storage_process *process, struct io *io)
+{
+    if (process->has_tracker) {
+        TRY(tracker_role_open(&process->tracker, &process->server, io, &process->tracker_config));
+        process->is_tracker_open = true;
+        process->storage.config.tracker[0] = *tracker_address(&process->tracker.tracker);
+        process->storage.config.tracker_count = 1;
+    }
+    TRY(signal_watch(io, &process->signals, on_signal, process));
+    process->is_watching = true;
+    return ERR_OK;
+}
+
+/* The storage has gone, and said goodbye: now the tracker. */
+static void close_beside(struct storage_process *process, struct io *io)
+{
+    if (process->is_tracker_open) {
+        tracker_role_drain(&process->tracker, NS_PER_S);
+        while (!tracker_role_is_over(&process->tracker))
+            io_turn(io, true);
+        tracker_role_close(&process->tracker);
+    }
+    if (!process->is_watching)
+        return;
+    signal_unwatch(&process->signals);
+    while (!signal_watch_is_idle(&process->signals))
+        io_turn(io, true);
+}
+
+static void first_body(struct storage_process *process, struct io *io)
+{
+    struct storage *storage = &process->storage;
+    char address[IO_ADDRESS_TEXT_MAX];
+    err_t err = open_beside(process, io);
+    storage_loop_enter(storage, 0, io, io);
+    if (err_is(err)) {
+        bool is_tracker = process->has_tracker && !process->is_tracker_open;
+        process->code = server_fail(&process->server,
+            is_tracker ? io_address_format(&process->tracker_config.address, address) : "start",
+            err);
+        storage_stop(storage);
+    }
+    storage_loop_run(storage, 0);
+    close_beside(process, io);
+}
+
+static void body(struct io *io, uint16_t loop_index, void *context)
+{
+    struct storage_process *process = context;
+    if (loop_index == 0) {
+        first_body(process, io);
+        return;
+    }
+    storage_loop_enter(&process->storage, loop_index, io, loop_group_io(&process->group, 0));
+    storage_loop_run(&process->storage, loop_index);
+}
+
+/* ---- the process ---- */
+
+static int fail_open(struct storage_process *process, err_t err)
+{
+    char text_data[1024];
+    struct text text;
+    text_init(&text, text_data, sizeof text_data);
+    storage_budget_print_descriptors(&process->storage.budget, &text);
+    (void)fprintf(stderr, "cairn %s: %s\n", process->server.verb->name, text_data);
+    return err_exit_code(err.code);
+}
+
+static int fail_start(struct storage_process *process, err_t err)
+{
+    const char *why = process->storage.why;
+    if (why[0] == '\0')
+        return server_fail(&process->server, "start", err);
+    (void)fprintf(stderr, "cairn %s: %s\n", process->server.verb->name, why);
+    return err_exit_code(err.code);
+}
+
+int storage_process_run(struct storage_process *process)
+{
+    struct server *server = &process->server;
+    signal_block();
+    process->options = (struct storage_options){.config = &process->config,
+        .secrets = &server->secrets,
+        .http_address = "",
+        .processors = limits_cpu_count(),
+        .reserved_descriptors = OWN_DESCRIPTORS + tracker_descriptors(process),
+        .descriptor_limit = limit_get(LIMIT_FILES).soft,
+        .write_log = server_log_write,
+        .log_level = (enum event_level)server->settings.log_level,
+        .log_is_json = server->settings.log_format == 1,
+        .on_running = on_running,
+        .cpu_time = cpu_time,
+        .context = process};
+    err_t err = storage_open(&process->storage, &process->options);
+    if (err_is(err))
+        return fail_open(process, err);
+    uint16_t count = process->storage.loop_count;
+    err = loop_group_start(&process->group,
+        &(struct loop_group_options){.count = count, .pin = count > 1, .first_here = true}, body,
+        process);
+    if (err_is(err))
+        return server_fail(server, "loops", err);
+    loop_group_join(&process->group);
+    err = storage_result(&process->storage);
+    if (process->code == 0 && err_is(err))
+        return fail_start(process, err);
+    return process->code;
+}

@@ -1,0 +1,212 @@
+#include "storage/budget.h"
+
+#include "base/pool.h"
+#include "base/units.h"
+#include "disk/checkpoint.h"
+#include "disk/maker.h"
+#include "disk/mount.h"
+#include "net/connection.h"
+#include "storage/native.h"
+#include "storage/store.h"
+
+static const char *const descriptors_names[] = {
+#define X(name, text) text,
+    STORAGE_DESCRIPTORS(X)
+#undef X
+};
+static const char *const memories_names[] = {
+#define X(name, text) text,
+    STORAGE_MEMORIES(X)
+#undef X
+};
+
+const char *storage_descriptors_name(enum storage_descriptors holder)
+{
+    return descriptors_names[holder];
+}
+
+const char *storage_memories_name(enum storage_memories holder)
+{
+    return memories_names[holder];
+}
+
+static uint64_t sum_of(const uint64_t *terms, size_t count)
+{
+    uint64_t sum = 0;
+    for (size_t i = 0; i < count; i++)
+        sum += terms[i];
+    return sum;
+}
+
+/* ---- descriptors ---- */
+
+static uint32_t least_chunk_files(const struct storage_budget *budget, uint32_t requests)
+{
+    uint32_t streams = (budget->stream_count + budget->loops - 1) / budget->loops;
+    return STORAGE_STREAM_CHUNK_FILES * streams + STORAGE_REQUEST_CHUNK_FILES * requests;
+}
+
+static void sum_descriptors(
+    const struct storage_budget_request *request, struct storage_budget *budget)
+{
+    uint64_t loops = budget->loops, mounts = request->config->mount_count;
+    uint64_t *terms = budget->descriptors;
+    terms[STORAGE_DESCRIPTORS_BASE] = request->reserved;
+    terms[STORAGE_DESCRIPTORS_RINGS] = 2 * loops;
+    terms[STORAGE_DESCRIPTORS_LISTENERS] = STORAGE_LISTENER_DESCRIPTORS * loops;
+    terms[STORAGE_DESCRIPTORS_CONNECTIONS] = loops * budget->connection_max;
+    terms[STORAGE_DESCRIPTORS_TRACKERS] = request->config->tracker_count;
+    terms[STORAGE_DESCRIPTORS_MOUNTS] = (2 + loops) * mounts;
+    terms[STORAGE_DESCRIPTORS_STREAMS] =
+        (uint64_t)STORAGE_STREAM_DESCRIPTORS * budget->stream_count;
+    terms[STORAGE_DESCRIPTORS_CHUNK_FILES] = loops * budget->chunk_files;
+    terms[STORAGE_DESCRIPTORS_SINGLE_FILES] =
+        loops * STORAGE_REQUEST_DESCRIPTORS * budget->request_max;
+    terms[STORAGE_DESCRIPTORS_ADMIN] = STORAGE_ADMIN_DESCRIPTORS;
+    budget->descriptor_sum = sum_of(terms, STORAGE_DESCRIPTORS_COUNT);
+}
+
+static bool fits(const struct storage_budget *budget)
+{
+    return budget->descriptor_sum <= budget->descriptor_limit;
+}
+
+static uint32_t scaled(uint64_t value, unsigned shift, uint32_t least)
+{
+    uint64_t result = value >> shift;
+    return result > least ? (uint32_t)result : least;
+}
+
+/* What is left goes to connections: they are what people run out of first. */
+static void give_rest_to_connections(
+    const struct storage_budget_request *request, struct storage_budget *budget)
+{
+    uint64_t rest = (budget->descriptor_limit - budget->descriptor_sum) / budget->loops;
+    uint64_t wanted = request->config->connection_max - budget->connection_max;
+    budget->connection_max += (uint32_t)(rest < wanted ? rest : wanted);
+    sum_descriptors(request, budget);
+}
+
+static bool shrink_to_fit(
+    const struct storage_budget_request *request, struct storage_budget *budget)
+{
+    const struct storage_config *config = request->config;
+    for (unsigned shift = 0; shift < 16; shift++) {
+        budget->connection_max = scaled(config->connection_max, shift, STORAGE_CONNECTIONS_MIN);
+        budget->request_max = scaled(config->request_max, shift, STORAGE_REQUESTS_MIN);
+        budget->chunk_files =
+            scaled(config->chunk_files, shift, least_chunk_files(budget, budget->request_max));
+        budget->is_shrunk = shift > 0;
+        sum_descriptors(request, budget);
+        if (!fits(budget))
+            continue;
+        give_rest_to_connections(request, budget);
+        return true;
+    }
+    return false;
+}
+
+static void set_streams(const struct storage_budget_request *request, struct storage_budget *budget)
+{
+    uint64_t wanted = request->config->streams;
+    budget->streams_at_format = wanted > 0 ? (uint32_t)wanted : budget->loops;
+    budget->stream_count = request->stream_count > 0
+                               ? request->stream_count
+                               : budget->streams_at_format * request->config->mount_count;
+}
+
+/* ---- memory ---- */
+
+static uint64_t stream_bytes(const struct storage_config *config)
+{
+    uint32_t chunk_size = (uint32_t)config->chunk_size;
+    uint64_t log = LOG_BUFFER_COUNT * config->log_buffer_size + LOG_PAGE + MIB;
+    uint64_t maps = STORAGE_STREAM_CHUNK_FILES * (uint64_t)slotmap_memory_size(chunk_size)
+                    + (SLOTMAP_COPIES + 1) * (uint64_t)slotmap_image_size(chunk_size);
+    uint64_t space = 2 * space_memory_size((uint32_t)config->free_slots, 1);
+    return sizeof(struct stream) + sizeof(struct maker) + sizeof(struct checkpoint) + MAKER_WINDOW
+           + LOG_PAGE + log + maps + space;
+}
+
+static uint64_t work_bytes(const struct storage_config *config)
+{
+    struct store_config store = {
+        .single_min = (uint32_t)config->single_min, .piece_size = (uint32_t)config->piece_size};
+    return pool_bytes(store_work_size(&store), config->work_buffers, 4096)
+           + pool_bytes(store_modify_size(&store), config->modify_buffers, 4096)
+           + pool_bytes(STORE_SMALL_SIZE, config->small_buffers, 64);
+}
+
+static void sum_memory(const struct storage_budget_request *request, struct storage_budget *budget)
+{
+    const struct storage_config *config = request->config;
+    uint64_t loops = budget->loops, *terms = budget->memory;
+    size_t small = sizeof(struct net_buffer) + NET_SMALL_SIZE;
+    size_t large = sizeof(struct net_buffer) + NET_LARGE_SIZE;
+    terms[STORAGE_MEMORIES_LOOPS] = loops * sizeof(struct store_mount) * STORE_MOUNTS_MAX
+                                    + config->mount_count * sizeof(struct mount);
+    terms[STORAGE_MEMORIES_CONNECTIONS] =
+        loops * pool_bytes(sizeof(struct net_connection), budget->connection_max, 0);
+    terms[STORAGE_MEMORIES_RECEIVE_BUFFERS] =
+        loops
+        * (pool_bytes(small, budget->connection_max + config->receive_buffers, 0)
+            + pool_bytes(large, config->receive_large_buffers, 0));
+    terms[STORAGE_MEMORIES_REQUESTS] =
+        loops
+        * (pool_bytes(sizeof(struct net_request), budget->request_max, 0)
+            + native_bytes(budget->request_max, (uint32_t)config->chunk_size));
+    terms[STORAGE_MEMORIES_WORK_BUFFERS] = loops * work_bytes(config);
+    terms[STORAGE_MEMORIES_STREAMS] = budget->stream_count * stream_bytes(config);
+    terms[STORAGE_MEMORIES_CHUNK_FILES] =
+        loops * budget->chunk_files * (sizeof(struct chunk_file) + 2 * sizeof(struct map_entry));
+    budget->memory_sum = sum_of(terms, STORAGE_MEMORIES_COUNT);
+}
+
+err_t storage_budget(const struct storage_budget_request *request, struct storage_budget *ret)
+{
+    CHECK(request->loops > 0 && request->loops <= STORAGE_LOOPS_MAX);
+    *ret = (struct storage_budget){
+        .loops = request->loops, .descriptor_limit = request->descriptor_limit};
+    set_streams(request, ret);
+    bool does_fit = shrink_to_fit(request, ret);
+    if (!does_fit && ret->loops > 1) {
+        ret->loops = 1;
+        set_streams(request, ret);
+        does_fit = shrink_to_fit(request, ret);
+        ret->is_shrunk = true;
+    }
+    sum_memory(request, ret);
+    return does_fit ? ERR_OK : ERR(NO_RESOURCE, 0);
+}
+
+/* ---- for people ---- */
+
+void storage_budget_print_descriptors(const struct storage_budget *budget, struct text *text)
+{
+    text_add(text, "descriptors: ");
+    for (size_t i = 0; i < STORAGE_DESCRIPTORS_COUNT; i++)
+        text_add(text, "%s%llu %s", i == 0 ? "" : " + ", (unsigned long long)budget->descriptors[i],
+            descriptors_names[i]);
+    text_add(text, " = %llu of %llu", (unsigned long long)budget->descriptor_sum,
+        (unsigned long long)budget->descriptor_limit);
+    if (budget->descriptor_sum > budget->descriptor_limit)
+        text_add(text, ": too few; raise the limit of open files (ulimit -n) to at least %llu",
+            (unsigned long long)budget->descriptor_sum);
+    else if (budget->is_shrunk)
+        text_add(text,
+            "; to fit the limit of open files each of %u loops has only %u connections, %u requests"
+            " at one time and %u chunk files",
+            budget->loops, budget->connection_max, budget->request_max, budget->chunk_files);
+}
+
+void storage_budget_print_memory(const struct storage_budget *budget, struct text *text)
+{
+    text_add(text, "memory: ");
+    for (size_t i = 0; i < STORAGE_MEMORIES_COUNT; i++) {
+        text_add(text, "%s", i == 0 ? "" : " + ");
+        text_add_size(text, budget->memory[i]);
+        text_add(text, " %s", memories_names[i]);
+    }
+    text_add(text, " = ");
+    text_add_size(text, budget->memory_sum);
+}

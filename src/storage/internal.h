@@ -1,0 +1,38 @@
+/* What the files of the storage server share. */
+#ifndef CAIRN_STORAGE_INTERNAL_H
+#define CAIRN_STORAGE_INTERNAL_H
+
+#include "storage/server.h"
+
+enum { STORAGE_TICK_MS = 100, STORAGE_REFRESH_MS = 1000, STORAGE_STATUS_S = 60 };
+
+/* ---- member.c: what each loop does ---- */
+
+/** Do what `loop->command` says; answers at once, or (DRAIN) later. */
+void member_obey(struct storage_loop *loop);
+/** DRAIN: is all at rest? Then answer. */
+void member_rest(struct storage_loop *loop);
+/** Report `verb` as done to loop 0. */
+void member_answer(struct storage_loop *loop, enum storage_verb verb);
+/** store.on_fence. */
+void member_on_fence(void *context, uint8_t mount, err_t err);
+
+/* ---- tour.c ---- */
+
+/** Loop 0: begin a tour, now or when the present one is home. */
+void tour_request(struct storage *storage);
+/** Loop 0: call waiter->toured once, after a whole tour. */
+void tour_wait(struct storage *storage, struct storage_tour_waiter *waiter);
+/** Loop 0: a loop names mount points that failed there. */
+void tour_on_fence_word(struct io *here, struct io_message *message);
+
+/* ---- beat.c: what loop 0 does each second, and its heartbeats ---- */
+
+void beat_start(struct storage *storage);
+void beat_stop(struct storage *storage);
+bool beat_is_idle(const struct storage *storage);
+void beat_refresh_soon(struct storage *storage);
+/** The state has changed: tell trackers and loops. */
+void beat_set_state(struct storage *storage, uint8_t state);
+
+#endif

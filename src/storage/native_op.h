@@ -1,0 +1,110 @@
+/* A request at work at the native door: what the files native*.c and relay.c share.
+ *
+ *   on_request -> native_op_open -> verb_start -> (operation) -> reply -> native_op_close
+ *
+ * Exactly one of them replies: on_result (changes), the last piece (find), or native_op_fail(). */
+#ifndef CAIRN_STORAGE_NATIVE_OP_H
+#define CAIRN_STORAGE_NATIVE_OP_H
+
+#include "storage/list.h"
+#include "storage/server.h"
+
+struct native_op;
+
+/** Bytes on their way to the client, cut into frames. */
+struct native_piece {
+    struct span rest; /* not yet given to net */
+    struct iovec iov;
+    bool is_last;                                  /* no other piece follows */
+    bool is_begun;                                 /* the reply's first frame went out */
+    void (*left)(struct native_op *op, err_t err); /* all of it has left, or CLOSED */
+};
+
+/** A find or stat that only the owner of the file can do: it runs there, on an operation of that
+ * loop, and this struct travels between the two. */
+struct native_relay {
+    struct io_message message;
+    struct storage_loop *home, *owner;
+    struct native_op *asker;  /* at home */
+    struct native_op *worker; /* at the owner */
+    struct span piece;
+    bool is_last;
+    err_t err;
+    struct slot_header header; /* result */
+    bool is_packed, is_forwarded;
+    uint64_t capacity, offset, end;
+    struct span attributes;
+    uint8_t attributes_bytes[SLOT_ATTRIBUTES_MAX];
+};
+
+struct native_op {
+    struct native *native;
+    struct net_request *request; /* NULL: works for a relay */
+    struct list link;            /* in native->running */
+    uint8_t type;                /* enum msg_type */
+    bool is_told;                /* the reply went out, or its first frame */
+    struct fid fid;
+    struct body body;
+    struct machine *body_machine;
+    struct outlet outlet;
+    struct machine *outlet_machine;
+    struct native_piece piece;
+    struct native_relay relay;
+    struct native_relay *worked_for; /* at the owner: whose relay this is */
+    uint8_t *page;                   /* list, status */
+    size_t page_size;
+    struct storage_tour_waiter tour;
+    union {
+        struct upload upload;
+        struct find find;
+        struct stat_file stat;
+        struct modify modify;
+        struct remove_file remove;
+        struct list_walk list;
+    } file;
+};
+
+/** NULL: none (the ledger refused). */
+struct native_op *native_op_open(struct native *native, struct net_request *request);
+/** The reply went out: end request and operation. */
+void native_op_close(struct native_op *op);
+/** Reply an error if nothing was told yet, or after pieces were; then close. */
+void native_op_fail(struct native_op *op, err_t err);
+
+/** Answer a request that has no operation. */
+void native_refuse(struct storage_loop *loop, struct net_request *request, err_t err);
+void native_refuse_saying(
+    struct storage_loop *loop, struct net_request *request, err_t err, const char *text);
+
+/** Parse an id and check that it is one of ours. Errors: USAGE, UNSUPPORTED, WRONG_NODE, NOT_FOUND,
+ * OFFLINE. */
+MUST err_t native_fid(struct storage_loop *loop, struct span text, struct fid *ret);
+/** If another loop owns the file: move the request there. True: it is gone from here. */
+bool native_moves(struct storage_loop *loop, struct net_request *request, const struct fid *fid);
+/** Is this acknowledgement level one that we can give? */
+MUST err_t native_check_ack(uint8_t ack, const char **ret_text);
+
+/** Connect op->body with the frames of its request. */
+void native_body_begin(struct native_op *op);
+
+/** Send `piece->rest` in frames; the first frame of the reply is of `type` with `fields`. */
+void native_piece_send(struct native_op *op, uint8_t type, const struct writer *fields);
+
+/* one per verb */
+void native_upload(struct native *native, struct net_request *request);
+void native_find(struct native *native, struct net_request *request);
+void native_stat(struct native *native, struct net_request *request);
+void native_modify(struct native *native, struct net_request *request);
+void native_delete(struct native *native, struct net_request *request);
+void native_list(struct native *native, struct net_request *request);
+void native_status(struct native *native, struct net_request *request);
+
+/* find, stat: shared with relay.c */
+void native_found_send(struct native_op *op, const struct slot_header *header,
+    struct span attributes, uint64_t offset, uint64_t end);
+void native_stated_send(struct native_op *op, const struct slot_header *header,
+    struct span attributes, bool is_packed, bool is_forwarded, uint64_t capacity);
+/** Ask the owner of op->fid for what op could not find out here. */
+void native_relay_begin(struct native_op *op);
+
+#endif

@@ -1,0 +1,128 @@
+/* UPLOAD: a mount point is chosen, content is pulled from the request's frames. */
+#include "base/units.h"
+#include "storage/native_op.h"
+#include "storage/placement.h"
+
+enum { UPLOAD_SLACK_PERCENT_MAX = 1000 };
+
+static void upload_told(struct upload *upload)
+{
+    struct native_op *op = upload->context;
+    const struct file_result *result = &upload->result;
+    char id[FID_TEXT_MAX];
+    size_t size = fid_format(&result->fid, id);
+    struct writer fields = net_reply_begin(op->request);
+    msg_uploaded_encode(&(struct msg_uploaded){.id = span_of(id, size),
+                            .version = result->version,
+                            .size = result->size,
+                            .crc = result->crc,
+                            .ack = result->ack,
+                            .holder_count = 1,
+                            .machine = upload->store->config.machine},
+        &fields);
+    op->is_told = true;
+    op->native->loop->counters.uploads++;
+    net_reply(op->request, MSG_UPLOADED, 0, &fields, NULL, 0, NULL);
+}
+
+static void upload_over(struct upload *upload)
+{
+    struct native_op *op = upload->context;
+    if (op->is_told)
+        native_op_close(op);
+    else
+        native_op_fail(op, upload->machine.err);
+}
+
+static err_t check(
+    const struct storage_config *config, const struct msg_upload *msg, const char **ret_text)
+{
+    TRY(native_check_ack(msg->ack, ret_text));
+    *ret_text = "a suffix is up to 6 letters, digits, _ and -";
+    if (!suffix_is_valid(msg->suffix))
+        return ERR(USAGE, 0);
+    *ret_text = "is_mutable is 0, 1 or 2";
+    if (msg->is_mutable > 2)
+        return ERR(USAGE, 0);
+    *ret_text = "slack is up to 1000 percent, or up to 1 GiB";
+    uint32_t slack_max = msg->slack & SLACK_IS_BYTES ? 1 * GIB : UPLOAD_SLACK_PERCENT_MAX;
+    if ((msg->slack & ~SLACK_IS_BYTES) > slack_max)
+        return ERR(USAGE, 0);
+    return msg->pool.size == 0 || span_equals_text(msg->pool, config->pool) ? ERR_OK
+                                                                            : ERR(WRONG_NODE, 0);
+}
+
+static void refuse(struct storage_loop *loop, struct net_request *request,
+    const struct msg_upload *msg, err_t err, const char *text)
+{
+    char data[256];
+    struct text both;
+    text_init(&both, data, sizeof data);
+    text_add(&both, "the upload names pool ");
+    text_add_quoted(&both, span_of(msg->pool.data, msg->pool.size < 64 ? msg->pool.size : 64));
+    text_add(&both, ", this storage is in pool %s", loop->storage->config.pool);
+    native_refuse_saying(loop, request, err, err_has(err, ERR_CODE_WRONG_NODE) ? both.data : text);
+}
+
+/* Streams are fixed at format, loops are not: a loop may own none of a mount point. */
+static bool moves_to_stream(struct storage_loop *loop, struct net_request *request, uint8_t mount)
+{
+    uint32_t streams = loop->store.mounts[mount].stream_count;
+    if (loop->index < streams)
+        return false;
+    net_request_move(request, &loop->storage->loops[loop->index % streams].server);
+    return true;
+}
+
+static void start(struct native_op *op, const struct msg_upload *msg, uint8_t mount)
+{
+    const struct storage_config *config = &op->native->loop->storage->config;
+    op->file.upload = (struct upload){.context = op, .on_result = upload_told, .done = upload_over};
+    op->file.upload.request = (struct upload_request){.mount = mount,
+        .pool = span_of_text(config->pool),
+        .content_type = msg->content_type,
+        .metadata = msg->metadata,
+        .suffix = msg->suffix,
+        .expires = msg->expires,
+        .nonce = msg->nonce,
+        .ack = msg->ack,
+        .is_mutable = msg->is_mutable == 2 ? config->mutable_files : msg->is_mutable == 1,
+        .size_known = msg->size_known != 0,
+        .size = msg->size,
+        .slack = msg->slack,
+        .crc_known = msg->crc_known != 0,
+        .crc = msg->crc};
+    native_body_begin(op);
+    upload_start(&op->file.upload, &op->native->loop->store, &op->body);
+}
+
+void native_upload(struct native *native, struct net_request *request)
+{
+    struct storage_loop *loop = native->loop;
+    const struct storage_config *config = &loop->storage->config;
+    struct msg_upload msg;
+    const char *text = "";
+    uint8_t mount;
+    err_t err = msg_upload_decode(request->meta, &msg);
+    if (err_is(err)) {
+        native_refuse(loop, request, err);
+        return;
+    }
+    err = check(config, &msg, &text);
+    if (err_is(err)) {
+        refuse(loop, request, &msg, err, text);
+        return;
+    }
+    uint64_t size = msg.size_known ? msg.size : request->data.size;
+    if (!placement_pick(&loop->store, config, &loop->cursor, size, &mount)) {
+        native_refuse_saying(loop, request, ERR(OFFLINE, 0), "no mount point is in use");
+        return;
+    }
+    if (moves_to_stream(loop, request, mount))
+        return;
+    struct native_op *op = native_op_open(native, request);
+    if (op)
+        start(op, &msg, mount);
+    else
+        native_refuse(loop, request, ERR(BUSY, 0));
+}
