@@ -316,6 +316,9 @@ static int object_unwind(struct machine *machine)
 {
     struct object *object = object_of(machine);
     object->err = machine->err;
+    bool is_fenced = object->store->mounts[object->home.mount].is_fenced;
+    if (is_fenced && err_has(object->err, ERR_CODE_CORRUPT))
+        object->err = ERR(OFFLINE, 0); /* a change that was not applied to its end */
     object->is_open = !err_is(machine->err);
     if (!object->is_open)
         object_close(object);
