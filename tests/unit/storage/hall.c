@@ -22,8 +22,7 @@ void hall_make(struct hall *hall, uint32_t mounts, uint32_t loops)
         hall->directory, sizeof hall->directory, "%s/cairn-hall-XXXXXX", tmp ? tmp : "/tmp");
     EXPECT(mkdtemp(hall->directory) != NULL);
     for (uint32_t i = 0; i < mounts; i++)
-        (void)snprintf(
-            hall->mounts[i], sizeof hall->mounts[i], "%s/m%u", hall->directory, i);
+        (void)snprintf(hall->mounts[i], sizeof hall->mounts[i], "%s/m%u", hall->directory, i);
     EXPECT_EQ(pthread_mutex_init(&hall->log_lock, NULL), 0);
     EXPECT_EQ(pipe(hall->signal_pipe), 0);
 }
@@ -196,6 +195,40 @@ void hall_stop(struct hall *hall)
     hall_join(hall);
 }
 
+static void fence_arrived(struct io *here, struct io_message *message)
+{
+    struct hall *hall = CONTAINER_OF(message, struct hall, fence);
+    struct storage_loop *loop = &hall->storage->loops[here->loop_index];
+    store_fence(&loop->store, hall->fence_mount, ERR(IO, 5));
+}
+
+void hall_fence(struct hall *hall, uint16_t loop, uint8_t mount)
+{
+    struct io *io = loop_group_io(&hall->group, loop);
+    hall->fence_mount = mount;
+    hall->fence.deliver = fence_arrived;
+    io_post(io, io, &hall->fence);
+}
+
+pid_t hall_fork(struct hall *hall, uint16_t *ret_port)
+{
+    int port_pipe[2];
+    EXPECT_EQ(pipe(port_pipe), 0);
+    pid_t child = fork();
+    EXPECT(child >= 0);
+    if (child == 0) {
+        EXPECT_OK(hall_start(hall));
+        uint16_t port = storage_address(hall->storage)->port;
+        EXPECT_EQ(write(port_pipe[1], &port, sizeof port), (ssize_t)sizeof port);
+        for (;;)
+            (void)pause();
+    }
+    (void)close(port_pipe[1]);
+    EXPECT_EQ(read(port_pipe[0], ret_port, sizeof *ret_port), (ssize_t)sizeof *ret_port);
+    (void)close(port_pipe[0]);
+    return child;
+}
+
 unsigned hall_descriptors(void)
 {
     unsigned count = 0;
@@ -250,8 +283,8 @@ static bool receive_exactly(struct visitor *visitor, void *into, size_t size)
     return true;
 }
 
-uint64_t visitor_send(struct visitor *visitor, uint8_t type, const struct writer *meta,
-    const void *data, size_t size)
+uint64_t visitor_send(
+    struct visitor *visitor, uint8_t type, const struct writer *meta, const void *data, size_t size)
 {
     uint64_t id = ++visitor->next_id;
     send_frame(visitor, type, 0, id, span_of(meta->data, meta->size), span_of(data, size));
@@ -304,8 +337,12 @@ bool visitor_receive(struct visitor *visitor, struct reply *ret)
 
 void visitor_open(struct visitor *visitor, const struct hall *hall)
 {
-    const struct io_address *address = storage_address(hall->storage);
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(address->port)};
+    visitor_open_port(visitor, storage_address(hall->storage)->port);
+}
+
+void visitor_open_port(struct visitor *visitor, uint16_t port)
+{
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port)};
     uint8_t bytes[256];
     struct writer w = {.data = bytes, .capacity = sizeof bytes};
     struct reply *reply = malloc(sizeof *reply);
@@ -361,7 +398,7 @@ static void send_body(struct visitor *visitor, uint8_t type, const struct writer
         at += piece;
         send_frame(visitor, is_first ? type : MSG_DATA, at < size ? FRAME_MORE : 0, id,
             is_first ? span_of(meta->data, meta->size) : span_of(NULL, 0),
-            span_of(data + at - piece, piece));
+            piece ? span_of(data + at - piece, piece) : span_of(NULL, 0));
     } while (at < size);
 }
 
@@ -380,15 +417,14 @@ int visitor_put(struct visitor *visitor, const void *data, size_t size, const st
     static const struct put plain;
     put = put ? put : &plain;
     struct writer w = fields();
-    msg_upload_encode(
-        &(struct msg_upload){.pool = span_of_text(put->pool ? put->pool : ""),
-            .nonce = make_nonce(visitor),
-            .ack = put->ack ? put->ack : ACK_LOCAL,
-            .is_mutable = put->is_mutable,
-            .size_known = !put->size_unknown,
-            .size = put->size_unknown ? 0 : size,
-            .suffix = span_of_text(put->suffix ? put->suffix : "bin"),
-            .content_type = span_of_text("text/x-test")},
+    msg_upload_encode(&(struct msg_upload){.pool = span_of_text(put->pool ? put->pool : ""),
+                          .nonce = make_nonce(visitor),
+                          .ack = put->ack ? put->ack : ACK_LOCAL,
+                          .is_mutable = put->is_mutable,
+                          .size_known = !put->size_unknown,
+                          .size = put->size_unknown ? 0 : size,
+                          .suffix = span_of_text(put->suffix ? put->suffix : "bin"),
+                          .content_type = span_of_text("text/x-test")},
         &w);
     size_t frame_size = put->frame_size ? put->frame_size : FRAME_DATA_MAX;
     send_body(visitor, MSG_UPLOAD, &w, data, size, frame_size);
@@ -410,13 +446,11 @@ int visitor_get(struct visitor *visitor, const char *id, uint64_t offset, uint64
 {
     struct writer w = fields();
     struct msg_found ignored;
-    msg_find_encode(
-        &(struct msg_find){.id = span_of_text(id), .offset = offset, .size = size}, &w);
+    msg_find_encode(&(struct msg_find){.id = span_of_text(id), .offset = offset, .size = size}, &w);
     int code = ask(visitor, MSG_FIND, &w, MSG_FOUND);
     if (code)
         return code;
-    EXPECT_OK(
-        msg_found_decode(span_of(answer.meta, answer.meta_size), found ? found : &ignored));
+    EXPECT_OK(msg_found_decode(span_of(answer.meta, answer.meta_size), found ? found : &ignored));
     *ret = span_of(answer.data, answer.size);
     return 0;
 }
