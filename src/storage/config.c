@@ -18,7 +18,7 @@ static const struct config_key keys[] = {
         .help = "name space that clients upload to"},
     {"mount", CONFIG_AT_TEXT_LIST(S, mounts), .min = 1, .max = STORAGE_MOUNTS_MAX,
         .help = "data directory, or INDEX:DIRECTORY; normally one per disk"},
-    {"listen", CONFIG_AT_ADDRESS(S, listen), .default_text = "127.0.0.1:23000",
+    {"listen", CONFIG_AT_ADDRESS(S, listen), .default_text = "127.0.0.1:7710",
         .help = "address of the native protocol; port 0: any"},
     {"advertise", CONFIG_AT_TEXT(S, advertise), .default_text = "",
         .help = "address told to trackers; none: the one that is listened on"},
@@ -138,11 +138,11 @@ static void check_addresses(struct storage_config *storage, struct config *confi
 {
     struct io_address address;
     if (err_is(io_address_parse(storage->listen, &storage->listen_address)))
-        config_problem(config, "listen = %s: not an address; write 127.0.0.1:23000 or [::1]:23000",
+        config_problem(config, "listen = %s: not an address; write 127.0.0.1:7710 or [::1]:7710",
             storage->listen);
     if (storage->advertise[0] != '\0' && err_is(io_address_parse(storage->advertise, &address)))
         config_problem(
-            config, "advertise = %s: not an address; write 10.0.0.7:23000", storage->advertise);
+            config, "advertise = %s: not an address; write 10.0.0.7:7710", storage->advertise);
     bool is_told = storage->advertise[0] == '\0' && storage->trackers.count > 0;
     if (is_told && is_wildcard(&storage->listen_address))
         config_problem(config,
@@ -154,7 +154,7 @@ static void check_addresses(struct storage_config *storage, struct config *confi
         if (!err_is(io_address_parse(text, &address)))
             storage->tracker[storage->tracker_count++] = address;
         else
-            config_problem(config, "tracker = %s: not an address; write 10.0.0.5:22122", text);
+            config_problem(config, "tracker = %s: not an address; write 10.0.0.5:7700", text);
     }
 }
 
