@@ -49,7 +49,7 @@ TEST(the_defaults_are_good)
     EXPECT_EQ(storage.inline_max, 64 * KIB);
     EXPECT_EQ(storage.single_min, 256 * KIB);
     EXPECT(storage.mutable_files);
-    EXPECT_EQ(storage.listen_address.port, 23000);
+    EXPECT_EQ(storage.listen_address.port, 7710);
 }
 
 TEST(mount_points_have_their_position_or_the_index_that_is_written)
