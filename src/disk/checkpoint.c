@@ -597,7 +597,7 @@ static int checkpoint_unwind(struct machine *machine)
     }
     if (checkpoint->is_last)
         return CHECKPOINT_DONE;
-    if (!err_is(err) || !is_passing(err))
+    if (!err_is(err) || !is_passing(err) || stream->state == STREAM_FAILED)
         return CHECKPOINT_SLEEP;
     return checkpoint_submit(checkpoint, CHECKPOINT_SLEEP_OVER,
         (struct io_op){.kind = IO_TIMER,
