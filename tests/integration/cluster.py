@@ -12,7 +12,8 @@ import unittest
 READY_SECONDS = 30
 COMMAND_SECONDS = 60
 
-CAIRN = os.environ.get("CAIRN", "build/dev/cairn")
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+CAIRN = os.environ.get("CAIRN") or os.path.join(ROOT, "build/dev/cairn")
 
 # Exit codes, DESIGN section 9
 OK, FAILED, USAGE, NOT_FOUND, DENIED, UNAVAILABLE, CONFLICT, INTEGRITY, PARTIAL, INTERRUPTED = range(10)
