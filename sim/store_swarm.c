@@ -33,6 +33,7 @@ struct swarm {
     enum store_swarm_fault fault;
     bool has_fault;   /* one was switched on in this life */
     bool has_stepped; /* the wall clock jumped: ids may have to wait for a lease */
+    bool walks_often;
     bool is_small;    /* the disk may run full */
     uint32_t number;
     uint8_t metadata[METADATA_MAX];
@@ -121,6 +122,7 @@ static void draw_options(struct swarm *swarm, struct store_lab_options *options)
     swarm->fault = chance(swarm, 45)
                        ? (enum store_swarm_fault)(1 + below(swarm, SWARM_FAULT_COUNT - 1))
                        : SWARM_FAULT_NONE;
+    swarm->walks_often = chance(swarm, 5) || swarm->options->trace;
     static const uint8_t widths[] = {1, 2, 4, 6};
     swarm->in_flight_max = widths[below(swarm, ARRAY_LEN(widths))];
 }
@@ -704,6 +706,13 @@ static void describe_hang(struct swarm *swarm)
     fail(swarm, "hangs:%s", text);
 }
 
+static void walk(struct swarm *swarm, const char *when)
+{
+    struct store_walk walk;
+    if (!store_walk(&walk, &swarm->lab, &swarm->model))
+        fail(swarm, "%s: %s", when, walk.failure);
+}
+
 /* Turn the world until an operation ends; false: the process died, or hangs. */
 static bool wait_for_one(struct swarm *swarm)
 {
@@ -716,6 +725,8 @@ static bool wait_for_one(struct swarm *swarm)
     for (unsigned i = 0; i < IN_FLIGHT_MAX; i++)
         if (swarm->flights[i].call && swarm->flights[i].call->is_done)
             see_done(swarm, &swarm->flights[i]);
+    if (flights_count(swarm) == 0 && swarm->lab.fences == 0 && swarm->walks_often)
+        walk(swarm, "between operations");
     return !has_failed(swarm);
 }
 
@@ -866,13 +877,6 @@ static void forget_uploads(struct swarm *swarm)
         model_content_unref(upload->content);
         sim_free(upload);
     }
-}
-
-static void walk(struct swarm *swarm, const char *when)
-{
-    struct store_walk walk;
-    if (!store_walk(&walk, &swarm->lab, &swarm->model))
-        fail(swarm, "%s: %s", when, walk.failure);
 }
 
 static void arm_crash(struct swarm *swarm, uint64_t within)

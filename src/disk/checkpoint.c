@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "base/crc.h"
+#include "disk/maker.h"
 #include "disk/stream.h"
 
 enum {
@@ -19,7 +20,6 @@ enum {
     CHECKPOINT_OPEN,
     CHECKPOINT_WRITE,
     CHECKPOINT_WRITTEN,
-    CHECKPOINT_RESIZED,
     CHECKPOINT_SYNCED,
     CHECKPOINT_FINISH,
     CHECKPOINT_PUNCH,
@@ -28,9 +28,12 @@ enum {
     CHECKPOINT_DROP,
     CHECKPOINT_DROPPED,
     CHECKPOINT_UNWIND,
+    CHECKPOINT_SLEEP_OVER,
     CHECKPOINT_DONE,
     CHECKPOINT_STAGES
 };
+
+#define CHECKPOINT_RETRY_NS UINT64_C(200000000)
 
 /* ---- the file: 0 magic | 4 CRC of bytes 8.. | 8 format u32 | 12 machine u32 | 16 mount, stream, clean, 0
  * 20 next chunk u32 | 24 generation | 32 LSN | 40 incarnation | 48 lease | 56 live count
@@ -66,7 +69,10 @@ err_t checkpoint_open(struct span bytes, struct checkpoint_header *ret)
 {
     if (bytes.size < CHECKPOINT_HEADER_SIZE || get_u32(bytes.data) != CHECKPOINT_MAGIC)
         return ERR(CORRUPT, 0);
-    if (get_u32(bytes.data + 4) != crc32_update(0, bytes.data + 8, bytes.size - 8))
+    uint64_t size =
+        CHECKPOINT_HEADER_SIZE + (uint64_t)get_u32(bytes.data + 80) * CHUNK_ENTRY_IMAGE_SIZE;
+    if (size > bytes.size
+        || get_u32(bytes.data + 4) != crc32_update(0, bytes.data + 8, (size_t)size - 8))
         return ERR(CORRUPT, 0);
     if (get_u32(bytes.data + 8) != CHECKPOINT_FORMAT)
         return ERR(FORMAT, 0);
@@ -88,8 +94,7 @@ err_t checkpoint_open(struct span bytes, struct checkpoint_header *ret)
         .next_chunk_ready = get_u32(p + 120)};
     memcpy(ret->storage_uuid, p + 88, 16);
     memcpy(ret->mount_uuid, p + 104, 16);
-    uint64_t size = CHECKPOINT_HEADER_SIZE + (uint64_t)ret->chunk_count * CHUNK_ENTRY_IMAGE_SIZE;
-    return size == bytes.size ? ERR_OK : ERR(CORRUPT, 0);
+    return ERR_OK;
 }
 
 void checkpoint_path(char path[CHECKPOINT_NAME_MAX], uint8_t stream, uint64_t generation)
@@ -189,6 +194,8 @@ static bool chunk_is_droppable(const struct stream *stream, const struct chunk_e
     for (size_t i = 0; i < ARRAY_LEN(all); i++)
         if (all[i]->ref.file && all[i]->ref.key.number == entry->number)
             return false;
+    if (stream->maker->key.number == entry->number)
+        return false; /* it is being reopened */
     return entry->live_count == 0;
 }
 
@@ -234,6 +241,8 @@ static int checkpoint_take_snapshot(struct machine *machine)
         return machine_fail(machine, stream->failure);
     checkpoint->is_final = checkpoint->is_last;
     checkpoint_snapshot(checkpoint, stream->log.lsn_durable, checkpoint->is_final);
+    chunk_table_mark_idle(
+        &stream->chunks); /* what emptied them is applied when it is time to drop */
     if (binlog_applied_lsn(&stream->log) >= checkpoint->lsn)
         return CHECKPOINT_APPLIED;
     checkpoint->waits_for_log = true;
@@ -386,16 +395,6 @@ static int checkpoint_written(struct machine *machine)
     checkpoint->written += (size_t)checkpoint->op.result;
     if (checkpoint->written < checkpoint->image_size)
         return CHECKPOINT_WRITE;
-    return checkpoint_submit(checkpoint, CHECKPOINT_RESIZED,
-        (struct io_op){
-            .kind = IO_RESIZE, .fd = checkpoint->handle.fd, .size = checkpoint->image_size});
-}
-
-static int checkpoint_resized(struct machine *machine)
-{
-    struct checkpoint *checkpoint = checkpoint_of(machine);
-    if (checkpoint->op.result < 0)
-        return machine_fail(machine, ERR_RESULT(checkpoint->op.result));
     return checkpoint_submit(checkpoint, CHECKPOINT_SYNCED,
         (struct io_op){.kind = IO_SYNC, .fd = checkpoint->handle.fd});
 }
@@ -491,7 +490,7 @@ static int checkpoint_drop(struct machine *machine)
     struct checkpoint *checkpoint = checkpoint_of(machine);
     struct stream *stream = checkpoint->stream;
     struct chunk_entry *entry = chunk_table_next(&stream->chunks, checkpoint->at_number);
-    while (entry && !chunk_is_droppable(stream, entry))
+    while (entry && !(entry->is_idle && chunk_is_droppable(stream, entry)))
         entry = chunk_table_next(&stream->chunks, entry->number + 1);
     if (!entry) {
         checkpoint_tell(checkpoint, ERR_OK);
@@ -534,13 +533,28 @@ static int checkpoint_unwind(struct machine *machine)
     machine->err = ERR_OK;
     io_handle_close(stream->options.io, &checkpoint->handle);
     chunk_release(stream->options.files, &checkpoint->ref);
+    single_dirty_close(&stream->singles);
     checkpoint_tell(checkpoint, err);
     if (err_is(err)) {
         chunk_table_mark_all_dirty(&stream->chunks);
         if (!is_passing(err))
             stream_fail(stream, err);
     }
-    return checkpoint->is_last ? CHECKPOINT_DONE : CHECKPOINT_SLEEP;
+    if (checkpoint->is_last)
+        return CHECKPOINT_DONE;
+    if (!err_is(err) || !is_passing(err))
+        return CHECKPOINT_SLEEP;
+    return checkpoint_submit(checkpoint, CHECKPOINT_SLEEP_OVER,
+        (struct io_op){.kind = IO_TIMER,
+            .fd = IO_FD_NONE,
+            .deadline_ns = io_now(stream->options.io) + CHECKPOINT_RETRY_NS});
+}
+
+/* The log may be waiting for this one: it is tried again. */
+static int checkpoint_sleep_over(struct machine *machine)
+{
+    checkpoint_of(machine)->is_wanted = true;
+    return CHECKPOINT_SLEEP;
 }
 
 static int checkpoint_done(struct machine *machine)
@@ -565,8 +579,7 @@ static const struct stage checkpoint_stages[CHECKPOINT_STAGES] = {
     [CHECKPOINT_OPEN] = {"open", checkpoint_opened, BIT(CHECKPOINT_WRITE), 5000},
     [CHECKPOINT_WRITE] = {"write", checkpoint_write, BIT(CHECKPOINT_WRITTEN), 0},
     [CHECKPOINT_WRITTEN] = {"written", checkpoint_written,
-        BIT(CHECKPOINT_WRITE) | BIT(CHECKPOINT_RESIZED), 5000},
-    [CHECKPOINT_RESIZED] = {"resized", checkpoint_resized, BIT(CHECKPOINT_SYNCED), 5000},
+        BIT(CHECKPOINT_WRITE) | BIT(CHECKPOINT_SYNCED), 5000},
     [CHECKPOINT_SYNCED] = {"synced", checkpoint_synced, BIT(CHECKPOINT_FINISH), 60000},
     [CHECKPOINT_FINISH] = {"finish", checkpoint_succeed, BIT(CHECKPOINT_PUNCH), 60000},
     [CHECKPOINT_PUNCH] = {"punch", checkpoint_punch,
@@ -578,13 +591,42 @@ static const struct stage checkpoint_stages[CHECKPOINT_STAGES] = {
         0},
     [CHECKPOINT_DROPPED] = {"dropped", checkpoint_dropped, BIT(CHECKPOINT_DROP), 5000},
     [CHECKPOINT_UNWIND] = {"unwind", checkpoint_unwind,
-        BIT(CHECKPOINT_SLEEP) | BIT(CHECKPOINT_DONE), 0},
+        BIT(CHECKPOINT_SLEEP) | BIT(CHECKPOINT_SLEEP_OVER) | BIT(CHECKPOINT_DONE), 0},
+    [CHECKPOINT_SLEEP_OVER] = {"sleep-over", checkpoint_sleep_over, BIT(CHECKPOINT_SLEEP), 5000},
     [CHECKPOINT_DONE] = {"done", checkpoint_done, 0, 0},
 };
 static const struct machine_kind checkpoint_kind = {
     "checkpoint", checkpoint_stages, CHECKPOINT_STAGES, CHECKPOINT_UNWIND, CHECKPOINT_DONE};
 
 /* ---- life ---- */
+
+/* Both files get their blocks at the start: on a full disk the log could not go on otherwise. */
+static err_t reserve_file(struct checkpoint *checkpoint, uint64_t copy)
+{
+    struct stream *stream = checkpoint->stream;
+    checkpoint_path(checkpoint->path, stream->options.stream, copy);
+    struct io_op op = {.kind = IO_OPEN,
+        .fd = stream->options.root->fd,
+        .path = checkpoint->path,
+        .open_flags = IO_OPEN_READ | IO_OPEN_WRITE | IO_OPEN_CREATE,
+        .ret_handle = &checkpoint->handle,
+        .owner = &stream->owner};
+    int64_t result = io_call(stream->options.io, &op);
+    if (result < 0)
+        return ERR_RESULT(result);
+    struct io_stat stat = {0};
+    op = (struct io_op){
+        .kind = IO_STAT, .fd = checkpoint->handle.fd, .ret_stat = &stat, .owner = &stream->owner};
+    result = io_call(stream->options.io, &op);
+    op = (struct io_op){.kind = IO_ALLOCATE,
+        .fd = checkpoint->handle.fd,
+        .size = checkpoint->image_capacity,
+        .owner = &stream->owner};
+    if (result >= 0 && stat.size < checkpoint->image_capacity)
+        result = io_call(stream->options.io, &op);
+    io_handle_close(stream->options.io, &checkpoint->handle);
+    return result < 0 ? ERR_RESULT(result) : ERR_OK;
+}
 
 err_t checkpoint_init(struct checkpoint *checkpoint, struct stream *stream)
 {
@@ -608,7 +650,10 @@ err_t checkpoint_init(struct checkpoint *checkpoint, struct stream *stream)
         .ret_handle = &checkpoint->directory,
         .owner = &stream->owner};
     int64_t result = io_call(stream->options.io, &op);
-    return result < 0 ? ERR_RESULT(result) : ERR_OK;
+    if (result < 0)
+        return ERR_RESULT(result);
+    TRY(reserve_file(checkpoint, 0));
+    return reserve_file(checkpoint, 1);
 }
 
 void checkpoint_start(struct checkpoint *checkpoint, uint64_t generation)

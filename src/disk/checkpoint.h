@@ -40,7 +40,7 @@ struct checkpoint_header {
 
 /** `bytes` has CHECKPOINT_HEADER_SIZE + entries; fills the header and the CRC over all `size`. */
 void checkpoint_seal(uint8_t *bytes, size_t size, const struct checkpoint_header *header);
-/** Errors: CORRUPT (never written, torn, damaged), FORMAT. */
+/** `bytes` may be longer. Errors: CORRUPT (never written, torn, damaged), FORMAT. */
 MUST err_t checkpoint_open(struct span bytes, struct checkpoint_header *ret);
 /** "ckpt/03.1" */
 void checkpoint_path(char path[CHECKPOINT_NAME_MAX], uint8_t stream, uint64_t generation);
@@ -75,7 +75,7 @@ struct checkpoint {
     uint64_t count, last_ns; /* for status */
 };
 
-/** Take memory and read nothing. Errors: BUSY, NO_RESOURCE. */
+/** Take memory; both files are made and get their blocks. Errors: BUSY, NO_RESOURCE, NO_SPACE, IO. */
 MUST err_t checkpoint_init(struct checkpoint *checkpoint, struct stream *stream);
 /** Begin the machine; `generation` is the last good one on disk. */
 void checkpoint_start(struct checkpoint *checkpoint, uint64_t generation);
