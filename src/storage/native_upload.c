@@ -114,8 +114,10 @@ void native_upload(struct native *native, struct net_request *request)
         return;
     }
     uint64_t size = msg.size_known ? msg.size : request->data.size;
-    if (!placement_pick(&loop->store, config, &loop->cursor, size, &mount)) {
-        native_refuse_saying(loop, request, ERR(OFFLINE, 0), "no mount point is in use");
+    bool is_packed = size <= config->single_min && (msg.size_known || !request->has_more);
+    err = placement_pick(&loop->store, config, &loop->cursor, size, is_packed, &mount);
+    if (err_is(err)) {
+        native_refuse(loop, request, err);
         return;
     }
     if (moves_to_stream(loop, request, mount))

@@ -62,11 +62,14 @@ struct storage_options {
 
 enum storage_phase {
     STORAGE_PHASE_ENTERED,
-    STORAGE_PHASE_OPEN, /* streams are open */
+    STORAGE_PHASE_OPENING, /* streams recover and lease ids */
+    STORAGE_PHASE_OPEN,
     STORAGE_PHASE_LISTENING,
     STORAGE_PHASE_RUNNING,
-    STORAGE_PHASE_DRAINING,
-    STORAGE_PHASE_CLOSED, /* streams are closed */
+    STORAGE_PHASE_DRAINING, /* requests end */
+    STORAGE_PHASE_AT_REST,
+    STORAGE_PHASE_CLOSING, /* streams close */
+    STORAGE_PHASE_CLOSED,
     STORAGE_PHASE_OVER,
 };
 

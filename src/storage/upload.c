@@ -469,6 +469,9 @@ static int upload_applied(struct machine *machine)
 {
     struct upload *upload = upload_of(machine);
     err_t err = upload->is_single ? upload->entry.chain.err : upload->apply.err;
+    bool is_doubtful = upload->is_referenced && upload->stream->state != STREAM_OPEN;
+    if (!err_is(err) && is_doubtful && !upload->is_told)
+        err = upload->stream->failure; /* a failed sync is told once, perhaps to another upload */
     if (err_is(err)) {
         stream_fail(upload->stream, err);
         return machine_fail(machine, (err_t){err.site, ERR_CODE_OUTCOME_UNKNOWN, err.os});

@@ -4,3 +4,6 @@ cairn_test(storage_server_test SOURCES unit/storage/server_test.c unit/storage/h
     LINKS cairn_storage)
 
 cairn_test(storage_lab_test SOURCES unit/storage/lab_test.c LINKS cairn_sim_store)
+cairn_test(storage_config_test SOURCES unit/storage/config_test.c LINKS cairn_storage)
+cairn_test(storage_budget_test SOURCES unit/storage/budget_test.c LINKS cairn_storage)
+cairn_test(storage_placement_test SOURCES unit/storage/placement_test.c LINKS cairn_storage)
