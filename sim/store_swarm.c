@@ -410,7 +410,7 @@ static void upload_told(struct swarm *swarm, struct flight *flight)
     const struct file_result *result = &flight->call->upload.result;
     const struct model_content *content = flight->upload->content;
     see_clock(swarm, flight);
-    bool is_memory = result->ack == ACK_MEMORY;
+    bool is_memory = result->ack == ACK_MEMORY && !swarm->options->acknowledges_early;
     if (flight->expects_refusal)
         fail(swarm, "#%u: a bad upload was acknowledged", flight->number);
     if (result->size != content->size
@@ -1036,6 +1036,7 @@ void store_swarm_run(const struct store_swarm_options *options, struct store_swa
     store_model_init(&swarm->model);
     struct store_lab_options lab;
     draw_options(swarm, &lab);
+    lab.disk.ignores_sync_of = options->ignores_sync_of;
     store_lab_init(&swarm->lab, swarm->world, &lab);
     sim_world_observe(
         swarm->world, &(struct sim_observer){.context = swarm, .disk_op = see_disk_op});
