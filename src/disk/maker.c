@@ -71,6 +71,8 @@ void maker_kick(struct stream *stream)
 static int maker_sleep(struct maker *maker)
 {
     maker->key.number = 0;
+    if (maker->stream->closing != STREAM_CLOSING_NOT)
+        return MAKER_UNWIND; /* nobody kicks it again */
     maker->is_idle = true;
     return machine_wait_in(&maker->machine, MAKER_PICK, 1);
 }

@@ -7,3 +7,4 @@ cairn_test(storage_lab_test SOURCES unit/storage/lab_test.c LINKS cairn_sim_stor
 cairn_test(storage_config_test SOURCES unit/storage/config_test.c LINKS cairn_storage)
 cairn_test(storage_budget_test SOURCES unit/storage/budget_test.c LINKS cairn_storage)
 cairn_test(storage_placement_test SOURCES unit/storage/placement_test.c LINKS cairn_storage)
+cairn_test(storage_role_sim_test SOURCES unit/storage/role_sim_test.c LINKS cairn_sim cairn_storage)
