@@ -110,6 +110,20 @@ def until(is_true, seconds=10, what="it"):
     return result
 
 
+def settled(read, seconds=20, quiet=1.3):
+    """What read() gives when it has given the same for so long: servers look at their disks each second."""
+    end = time.monotonic() + seconds
+    last, since = read(), time.monotonic()
+    while time.monotonic() - since < quiet:
+        if time.monotonic() > end:
+            raise AssertionError(f"{last} had not settled within {seconds} s")
+        time.sleep(0.1)
+        now = read()
+        if now != last:
+            last, since = now, time.monotonic()
+    return last
+
+
 def disk_bytes(path):
     """Bytes that a directory takes on its disk. Files may go away meanwhile."""
     total = 0
