@@ -35,7 +35,7 @@ enum {
 
 #define CHECKPOINT_RETRY_NS UINT64_C(200000000)
 
-/* ---- the file: 0 magic | 4 CRC of bytes 8.. | 8 format u32 | 12 machine u32 | 16 mount, stream, clean, 0
+/* ---- the file: 0 magic | 4 CRC of bytes 8 to the last entry | 8 format u32 | 12 machine u32 | 16 mount, stream, clean, 0
  * 20 next chunk u32 | 24 generation | 32 LSN | 40 incarnation | 48 lease | 56 live count
  * 64 zero | 72 active chunk u32 | 76 chunk size u32 | 80 chunk count u32 | 84 sealing chunk u32
  * 88 storage uuid | 104 mount uuid | 120 next chunk u32 | zeros up to 160 | entries: number, end, live, free (u32 each) ---- */
