@@ -256,8 +256,7 @@ bool store_call_run(struct store_call *call, struct store_lab *lab, struct store
 {
     store_call_start(call, store);
     struct waiting_run run = {call, lab};
-    bool is_over =
-        sim_world_run_until(lab->world, run_is_over, &run, UINT64_C(600000000000));
+    bool is_over = sim_world_run_until(lab->world, run_is_over, &run, UINT64_C(600000000000));
     CHECK(is_over);
     return call->is_done;
 }

@@ -33,7 +33,7 @@ struct store_call {
     /* out: find */
     uint8_t *found;
     size_t found_size, found_capacity;
-    uint64_t found_total; /* size of the whole content */
+    uint64_t found_total;   /* size of the whole content */
     struct version version; /* find, stat */
     uint8_t flags;          /* find, stat: of the header */
     struct nonce nonce;     /* the same */
@@ -57,7 +57,8 @@ struct store_call {
 };
 
 /** A call of `kind`, nothing filled in. Freed with store_call_free. */
-struct store_call *store_call_new(struct sim_world *world, enum store_call_kind kind, uint64_t seed);
+struct store_call *store_call_new(
+    struct sim_world *world, enum store_call_kind kind, uint64_t seed);
 /** Once it is done, or its process is dead. */
 void store_call_free(struct store_call *call);
 /** `data` is copied. */

@@ -62,8 +62,7 @@ static void lab_format(struct store_lab *lab)
     for (size_t i = 0; i < ARRAY_LEN(directories); i++) {
         char path[32] = STORE_LAB_PATH "/";
         memcpy(path + strlen(path), directories[i], strlen(directories[i]) + 1);
-        lab_call(
-            io, &owner, (struct io_op){.kind = IO_MKDIR, .fd = IO_FD_NONE, .path = path});
+        lab_call(io, &owner, (struct io_op){.kind = IO_MKDIR, .fd = IO_FD_NONE, .path = path});
     }
     lab_sync(io, &owner, STORE_LAB_PATH);
     owner_close(&owner);
@@ -73,8 +72,8 @@ static void lab_format(struct store_lab *lab)
 void store_lab_init(
     struct store_lab *lab, struct sim_world *world, const struct store_lab_options *options)
 {
-    CHECK(options->loop_count <= STORE_LAB_LOOPS_MAX
-          && options->stream_count >= options->loop_count);
+    CHECK(
+        options->loop_count <= STORE_LAB_LOOPS_MAX && options->stream_count >= options->loop_count);
     *lab = (struct store_lab){.world = world, .options = *options};
     lab->node = sim_node_new(world, "s1", NULL);
     sim_mount_new(lab->node, STORE_LAB_PATH, &options->disk);

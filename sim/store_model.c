@@ -225,8 +225,8 @@ static void remember(struct store_model *model, struct model_file *file)
     if (file->history_count == MODEL_HISTORY_MAX) {
         file->history_lost = file->history[0].until;
         model_content_unref(file->history[0].state.content);
-        memmove(&file->history[0], &file->history[1],
-            sizeof file->history[0] * --file->history_count);
+        memmove(
+            &file->history[0], &file->history[1], sizeof file->history[0] * --file->history_count);
     }
     file->history[file->history_count].state = file->current;
     file->history[file->history_count++].until = ++model->seq;

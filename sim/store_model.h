@@ -42,7 +42,7 @@ struct model_change {
     uint64_t offset;
     struct model_content *content; /* of the body */
     uint64_t if_version;           /* 0: any */
-    uint64_t began; /* seq */
+    uint64_t began;                /* seq */
 };
 
 struct model_file {
@@ -59,7 +59,7 @@ struct model_file {
         uint64_t until;
     } history[MODEL_HISTORY_MAX];
     unsigned history_count;
-    uint64_t history_lost; /* seq before which history was forgotten */
+    uint64_t history_lost;            /* seq before which history was forgotten */
     unsigned seen_home, seen_content; /* for the walk */
 };
 

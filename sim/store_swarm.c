@@ -31,7 +31,7 @@ struct swarm {
     unsigned in_flight_max;
     uint32_t size_max; /* of contents */
     enum store_swarm_fault fault;
-    bool has_fault;  /* one was switched on in this life */
+    bool has_fault;   /* one was switched on in this life */
     bool has_stepped; /* the wall clock jumped: ids may have to wait for a lease */
     bool is_small;    /* the disk may run full */
     uint32_t number;
@@ -48,8 +48,7 @@ static bool chance(struct swarm *swarm, unsigned percent)
     return below(swarm, 100) < percent;
 }
 
-__attribute__((format(printf, 2, 3))) static void fail(
-    struct swarm *swarm, const char *format, ...)
+__attribute__((format(printf, 2, 3))) static void fail(struct swarm *swarm, const char *format, ...)
 {
     char *text = swarm->result->failure;
     if (text[0])
@@ -90,13 +89,11 @@ static void draw_sizes(struct swarm *swarm, struct store_lab_options *options)
     store->chunk_size = chunk * 1024;
     store->log_buffer_size =
         round_up(store->single_min + 8192 + (uint32_t)below(swarm, 16384), 4096);
-    store->log_segment_size =
-        store->log_buffer_size * (1 + (uint32_t)below(swarm, 3)) + 4096;
+    store->log_segment_size = store->log_buffer_size * (1 + (uint32_t)below(swarm, 3)) + 4096;
     store->log_segment_count_max = 3 + (uint32_t)below(swarm, 5);
     store->checkpoint_bytes = store->log_segment_size * (1 + below(swarm, 4));
     store->free_slot_count = 4 + (uint32_t)below(swarm, 60);
-    store->chunk_file_count =
-        5u * options->stream_count + 6 + (uint32_t)below(swarm, 20);
+    store->chunk_file_count = 5u * options->stream_count + 6 + (uint32_t)below(swarm, 20);
     options->chunk_count_max = 256;
     swarm->size_max = has_blocks ? 200000 : 3 * store->single_min;
     if (chance(swarm, 10))
@@ -557,8 +554,7 @@ static void read_done(struct swarm *swarm, struct flight *flight)
 }
 
 /* Must the change be refused with this error, on a state that the file may have had? */
-static bool is_refusal(
-    const struct flight *flight, const struct model_state *state, err_t err)
+static bool is_refusal(const struct flight *flight, const struct model_state *state, err_t err)
 {
     const struct model_change *change = flight->change;
     switch (err.code) {
@@ -765,8 +761,8 @@ static void switch_fault_on(struct swarm *swarm)
             swarm->lab.node, sim_node_fd_count(swarm->lab.node) + (unsigned)below(swarm, 4));
         break;
     case SWARM_FAULT_REFUSAL:
-        *sim_node_refusal(swarm->lab.node) = (struct sim_refusal){
-            .countdown = 1 + below(swarm, 60), .for_ever = chance(swarm, 20)};
+        *sim_node_refusal(swarm->lab.node) =
+            (struct sim_refusal){.countdown = 1 + below(swarm, 60), .for_ever = chance(swarm, 20)};
         break;
     case SWARM_FAULT_HELD:
         swarm->lab.io[0]->ledger.refusal =
@@ -893,6 +889,7 @@ static void disarm_crash(struct swarm *swarm)
 /* Boots until it succeeds; the first attempts may be crashed. */
 static void boot(struct swarm *swarm)
 {
+    clear_faults(swarm);
     for (unsigned attempt = 0;; attempt++) {
         bool may_crash = attempt < 3 && chance(swarm, 30);
         if (may_crash)

@@ -100,7 +100,8 @@ static void see_home(struct chunk_walk *chunk, const struct slot_header *header,
         return;
     }
     if (!file->fid.is_packed || file->fid.chunk != chunk->number || file->fid.offset != offset
-        || file->fid.slot_size != header->slot_size || file->fid.stream != chunk->stream->options.stream)
+        || file->fid.slot_size != header->slot_size
+        || file->fid.stream != chunk->stream->options.stream)
         fail(walk, "chunk %u offset %u: home of clock %llx, whose id points elsewhere",
             chunk->number, offset, (unsigned long long)header->identity.clock);
     file->seen_home++;
@@ -239,8 +240,8 @@ static void see_single(struct store_walk *walk, const char *path)
     uint8_t *bytes;
     struct slot_header header;
     int64_t size = read_all(walk, path, &bytes);
-    bool is_good = size > 0
-                   && !err_is(single_meta_decode(span_of(bytes, (size_t)size), NULL, &header));
+    bool is_good =
+        size > 0 && !err_is(single_meta_decode(span_of(bytes, (size_t)size), NULL, &header));
     sim_free(bytes);
     if (!is_good) {
         fail(walk, "%s: its header is bad", path);

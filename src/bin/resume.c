@@ -22,13 +22,25 @@ static bool take_line(const struct resume *resume, size_t at, struct span *ret)
     return true;
 }
 
+/* Is there a later line of the same path than the one that starts at `start`? */
+static bool is_replaced(const struct resume *resume, const char *path, size_t start)
+{
+    uint64_t place;
+    struct span span;
+    struct manifest_line last;
+    return map_get(&resume->lines, map_key(hash_path(resume, path)), &place) && place - 1 > start
+           && take_line(resume, (size_t)place - 1, &span)
+           && manifest_parse(span, &last) == MANIFEST_LINE && strcmp(last.path, path) == 0;
+}
+
 bool resume_next(struct resume *resume, size_t *at, struct manifest_line *ret)
 {
     struct span line;
     while (take_line(resume, *at, &line)) {
+        size_t start = *at;
         *at += line.size + 1;
         enum manifest_result result = manifest_parse(line, ret);
-        if (result == MANIFEST_LINE)
+        if (result == MANIFEST_LINE && !is_replaced(resume, ret->path, start))
             return true;
         resume->bad_count += result == MANIFEST_BAD;
     }
@@ -157,6 +169,8 @@ err_t resume_open_to_read(
 {
     TRY(open_file(resume, io, mem, owner, path, IO_OPEN_READ));
     err_t err = read_all(resume);
+    if (!err_is(err))
+        err = index_lines(resume);
     if (err_is(err))
         resume_close(resume);
     return err;

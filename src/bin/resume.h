@@ -42,7 +42,8 @@ MUST err_t resume_append(struct resume *resume, const struct manifest_line *line
 /** Load a manifest only to read it; then resume_next, from *at = 0. Errors: as resume_open. */
 MUST err_t resume_open_to_read(
     struct resume *resume, struct io *io, struct mem *mem, struct owner *owner, const char *path);
-/** The next line of what was loaded. False: the end. Lines that can't be read are counted. */
+/** The next line of what was loaded that no later line of the same path replaces. False: the end.
+ * Lines that can't be read are counted. */
 MUST bool resume_next(struct resume *resume, size_t *at, struct manifest_line *ret);
 
 #endif

@@ -16,19 +16,21 @@ static void rm_one(struct session *session, const struct rm_options *options, co
     op.request.delete = (struct msg_delete){
         .id = span_of_text(id), .ack = options->ack, .if_version = options->if_version};
     err_t err = session_run(session, &op);
-    if (!err_is(err) && op.reply.deleted.existed == 0)
-        err = ERR(NOT_FOUND, 0);
     if (err_is(err)) {
         session_fail(session, id, err, op.sentence);
         return;
     }
     session->tally.succeeded++;
+    bool existed = op.reply.deleted.existed != 0;
+    if (!existed)
+        session_note(session, "%s: was not there", id);
     if (!options->common.is_json)
         return;
     struct json_line json;
     json_line_begin(&json);
     json_line_add_text(&json, "id", id);
     json_line_add_bool(&json, "deleted", true);
+    json_line_add_bool(&json, "existed", existed);
     json_line_add_text(&json, "ack", ack_name(op.reply.deleted.ack));
     json_line_add_number(&json, "holders", op.reply.deleted.holder_count);
     json_line_print(&json, stdout);
@@ -74,8 +76,9 @@ const struct verb rm_verb = {
     .usage = "ID... [options]",
     .about =
         "Deletes files. A delete is final: no mirror that was away brings the file back, and its\n"
-        "id is never given to another file. A file that does not exist is exit code 3; if some\n"
-        "of several can't be deleted, each is named and the exit code is 8.",
+        "id is never given to another file. What is not there is deleted already: it is said, and\n"
+        "the exit code is 0, so a repeated rm is harmless. If some of several can't be deleted,\n"
+        "each is named and the exit code is 8.",
     .examples = "  cairn rm ID\n"
                 "  cut -f1 photos.cairn | grep -v '^#' | xargs cairn rm",
     .args = {rows, ARRAY_LEN(rows)},

@@ -6,6 +6,8 @@
 #include "io/process.h"
 
 enum { OWN_DESCRIPTORS = 4 }; /* standard streams, signals */
+enum { READY_TIMERS_MAX = 1000 };
+#define READY_TIMER_NS (5 * NS_PER_MS)
 
 /* What a tracker beside us holds: its own sum, without its loop, which is ours. */
 static uint32_t tracker_descriptors(const struct storage_process *process)
@@ -58,19 +60,56 @@ void storage_process_check(struct storage_process *process)
 static void on_signal(struct signal_watch *watch, enum signal_wish wish)
 {
     struct storage_process *process = watch->context;
-    if (wish == SIGNAL_WISH_END)
-        storage_stop(&process->storage);
+    if (wish != SIGNAL_WISH_END)
+        return;
+    process->is_stopping = true;
+    io_cancel(watch->io, &process->timer);
+    storage_stop(&process->storage);
+}
+
+static bool tracker_knows_storage(const struct storage_process *process)
+{
+    const struct registry_tables *tables = &process->tracker.tracker.tables;
+    for (uint32_t i = 0; i < tables->storages_max; i++)
+        if (tables->storages[i].machine != 0 && tables->storages[i].state == STATE_RUNNING)
+            return true;
+    return false;
+}
+
+static void print_ready(struct storage_process *process)
+{
+    const struct io_address none = {.family = 0};
+    const struct io_address *tracker =
+        process->has_tracker ? tracker_address(&process->tracker.tracker) : &none;
+    server_print_ready(&process->server, tracker, storage_address(&process->storage));
+}
+
+/* Ready is who can be used: not before the first heartbeat has reached our tracker. */
+static void print_ready_when_known(struct io_op *timer)
+{
+    struct storage_process *process = timer->context;
+    if (process->is_stopping)
+        return;
+    if (!process->has_tracker || tracker_knows_storage(process)
+        || process->timer_count++ == READY_TIMERS_MAX) {
+        print_ready(process);
+        return;
+    }
+    struct io *io = process->storage.loops[0].io;
+    process->timer.deadline_ns = io_now(io) + READY_TIMER_NS;
+    io_submit(io, &process->timer);
 }
 
 static void on_running(struct storage *storage, void *context)
 {
     struct storage_process *process = context;
-    struct event_log *log = &storage->loops[0].log;
-    const struct io_address none = {.family = 0};
-    const struct io_address *tracker =
-        process->has_tracker ? tracker_address(&process->tracker.tracker) : &none;
-    server_log_start(&process->server, log, storage->budget.memory_sum);
-    server_print_ready(&process->server, tracker, storage_address(storage));
+    server_log_start(&process->server, &storage->loops[0].log, storage->budget.memory_sum);
+    process->timer = (struct io_op){.kind = IO_TIMER,
+        .fd = IO_FD_NONE,
+        .owner = &storage->loops[0].owner,
+        .wake = print_ready_when_known,
+        .context = process};
+    print_ready_when_known(&process->timer);
 }
 
 static void cpu_time(void *context, uint64_t *ret_user_ns, uint64_t *ret_system_ns)

@@ -18,7 +18,9 @@ struct storage_process {
     struct tracker_role tracker;
     struct loop_group group;
     struct signal_watch signals;
-    bool is_tracker_open, is_watching;
+    struct io_op timer; /* looks whether our tracker knows our storage: then we are ready */
+    unsigned timer_count;
+    bool is_tracker_open, is_watching, is_stopping;
     int code;
 };
 

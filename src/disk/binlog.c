@@ -430,7 +430,7 @@ static err_t segment_write_now(struct binlog *log, int fd, void *data, size_t si
         int64_t result = io_call(log->options.io, &op);
         if (result < 0)
             return ERR_RESULT(result);
-        if (result < LOG_PAGE)
+        if (result == 0)
             return ERR(IO, EIO);
         done += (size_t)result / LOG_PAGE * LOG_PAGE;
     }

@@ -22,6 +22,9 @@ enum {
     CHECKPOINT_RESIZED,
     CHECKPOINT_SYNCED,
     CHECKPOINT_FINISH,
+    CHECKPOINT_PUNCH,
+    CHECKPOINT_PUNCH_HELD,
+    CHECKPOINT_PUNCHED,
     CHECKPOINT_DROP,
     CHECKPOINT_DROPPED,
     CHECKPOINT_UNWIND,
@@ -426,7 +429,59 @@ static int checkpoint_succeed(struct machine *machine)
     checkpoint->last_ns = io_now(checkpoint->stream->options.io);
     checkpoint->at_number = 0;
     binlog_set_checkpoint(&checkpoint->stream->log, checkpoint->lsn);
-    return CHECKPOINT_DROP;
+    return CHECKPOINT_PUNCH;
+}
+
+/* Large slots that were freed before this checkpoint give their blocks back: no record behind it
+ * writes there again. Not in chunks that take new slots; reopening one allocates its blocks first. A
+ * punch that fails costs space, nothing else. */
+static bool take_punch(struct stream *stream, uint64_t lsn, struct freed_slot *ret)
+{
+    while (stream->punch_count > 0 && stream->punches[stream->punch_first].lsn <= lsn) {
+        *ret = stream->punches[stream->punch_first];
+        stream->punch_first = (stream->punch_first + 1) % STREAM_PUNCHES;
+        stream->punch_count--;
+        if (chunk_table_find(&stream->chunks, ret->chunk) && !stream_active_of(stream, ret->chunk))
+            return true;
+    }
+    return false;
+}
+
+static int checkpoint_punch(struct machine *machine)
+{
+    struct checkpoint *checkpoint = checkpoint_of(machine);
+    struct stream *stream = checkpoint->stream;
+    if (!take_punch(stream, checkpoint->lsn, &checkpoint->punch))
+        return CHECKPOINT_DROP;
+    struct chunk_key key = {stream->options.machine, stream->options.mount, stream->options.stream,
+        checkpoint->punch.chunk};
+    if (chunk_acquire(stream->options.files, &key, &checkpoint->ref, machine))
+        return CHECKPOINT_PUNCH_HELD;
+    return machine_wait_in(machine, CHECKPOINT_PUNCH_HELD, 1);
+}
+
+static int checkpoint_punch_held(struct machine *machine)
+{
+    struct checkpoint *checkpoint = checkpoint_of(machine);
+    const struct freed_slot *slot = &checkpoint->punch;
+    uint32_t from = (slot->offset + SLOT_META_MAX + LOG_PAGE - 1) / LOG_PAGE * LOG_PAGE;
+    uint32_t to = (slot->offset + slot->size) / LOG_PAGE * LOG_PAGE;
+    if (!checkpoint->ref.file || from >= to || stream_active_of(checkpoint->stream, slot->chunk)) {
+        chunk_release(checkpoint->stream->options.files, &checkpoint->ref);
+        return CHECKPOINT_PUNCH;
+    }
+    return checkpoint_submit(checkpoint, CHECKPOINT_PUNCHED,
+        (struct io_op){.kind = IO_PUNCH,
+            .fd = checkpoint->ref.file->handle.fd,
+            .offset = from,
+            .size = to - from});
+}
+
+static int checkpoint_punched(struct machine *machine)
+{
+    struct checkpoint *checkpoint = checkpoint_of(machine);
+    chunk_release(checkpoint->stream->options.files, &checkpoint->ref);
+    return CHECKPOINT_PUNCH;
 }
 
 /* Chunks in which nothing lives go. Records behind the checkpoint may still name them: recovery lets
@@ -447,6 +502,7 @@ static int checkpoint_drop(struct machine *machine)
     struct chunk_key key = {
         stream->options.machine, stream->options.mount, stream->options.stream, entry->number};
     chunk_table_remove(&stream->chunks, entry);
+    chunk_table_hope(&stream->chunks);
     chunk_forget(stream->options.files, &key);
     chunk_path(checkpoint->chunk_path, &key);
     return checkpoint_submit(checkpoint, CHECKPOINT_DROPPED,
@@ -512,7 +568,12 @@ static const struct stage checkpoint_stages[CHECKPOINT_STAGES] = {
         BIT(CHECKPOINT_WRITE) | BIT(CHECKPOINT_RESIZED), 5000},
     [CHECKPOINT_RESIZED] = {"resized", checkpoint_resized, BIT(CHECKPOINT_SYNCED), 5000},
     [CHECKPOINT_SYNCED] = {"synced", checkpoint_synced, BIT(CHECKPOINT_FINISH), 60000},
-    [CHECKPOINT_FINISH] = {"finish", checkpoint_succeed, BIT(CHECKPOINT_DROP), 60000},
+    [CHECKPOINT_FINISH] = {"finish", checkpoint_succeed, BIT(CHECKPOINT_PUNCH), 60000},
+    [CHECKPOINT_PUNCH] = {"punch", checkpoint_punch,
+        BIT(CHECKPOINT_PUNCH_HELD) | BIT(CHECKPOINT_DROP), 0},
+    [CHECKPOINT_PUNCH_HELD] = {"punch-held", checkpoint_punch_held,
+        BIT(CHECKPOINT_PUNCHED) | BIT(CHECKPOINT_PUNCH), 5000},
+    [CHECKPOINT_PUNCHED] = {"punched", checkpoint_punched, BIT(CHECKPOINT_PUNCH), 5000},
     [CHECKPOINT_DROP] = {"drop", checkpoint_drop, BIT(CHECKPOINT_DROPPED) | BIT(CHECKPOINT_SLEEP),
         0},
     [CHECKPOINT_DROPPED] = {"dropped", checkpoint_dropped, BIT(CHECKPOINT_DROP), 5000},

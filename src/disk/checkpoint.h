@@ -3,7 +3,8 @@
  * are recycled; slots freed before it may be given out again.
  *
  *   snapshot (lsn = durable, table) -> wait until all of it is applied -> slot maps, sync of every
- *   dirty chunk and single file -> file ckpt/<stream>.<generation & 1>, synced -> ripen, drop empties
+ *   dirty chunk and single file -> file ckpt/<stream>.<generation & 1>, synced -> blocks of large
+ *   free slots and empty chunks are given back
  *
  * Format: doc/disk-format.md section "Checkpoints". */
 #ifndef CAIRN_DISK_CHECKPOINT_H
@@ -11,6 +12,7 @@
 
 #include "disk/binlog.h"
 #include "disk/chunkfile.h"
+#include "disk/stream.h"
 
 enum {
     CHECKPOINT_MAGIC = 0x31504343, /* "CCP1" */
@@ -43,8 +45,6 @@ MUST err_t checkpoint_open(struct span bytes, struct checkpoint_header *ret);
 /** "ckpt/03.1" */
 void checkpoint_path(char path[CHECKPOINT_NAME_MAX], uint8_t stream, uint64_t generation);
 
-struct stream;
-
 struct checkpoint_waiter {
     struct list link;
     struct machine *machine;
@@ -63,10 +63,11 @@ struct checkpoint {
     struct iovec iov;
     struct io_handle handle, directory;
     struct chunk_ref ref;
-    struct list joined;  /* struct checkpoint_waiter: told when the one under way is done */
-    struct list waiting; /* told when the next is done */
-    uint32_t at_number;  /* chunk at which the walk goes on */
-    uint64_t map_at;     /* where the map's image goes in the chunk file */
+    struct list joined;      /* struct checkpoint_waiter: told when the one under way is done */
+    struct list waiting;     /* told when the next is done */
+    uint32_t at_number;      /* chunk at which the walk goes on */
+    uint64_t map_at;         /* where the map's image goes in the chunk file */
+    struct freed_slot punch; /* being given back */
     bool is_idle, is_wanted, waits_for_log;
     bool is_last, is_final; /* a last one is asked for; the one under way is it */
     uint32_t map_index;     /* which of the chunks that take new slots comes next */

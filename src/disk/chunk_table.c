@@ -63,6 +63,13 @@ struct chunk_entry *chunk_table_next(struct chunk_table *table, uint32_t number)
     return at < table->count ? &table->entries[at] : NULL;
 }
 
+void chunk_table_hope(struct chunk_table *table)
+{
+    for (uint32_t i = 0; i < table->count; i++)
+        if (table->entries[i].fit_max == 0)
+            table->entries[i].fit_max = table->entries[i].free_bytes;
+}
+
 void chunk_table_mark_all_dirty(struct chunk_table *table)
 {
     for (uint32_t i = 0; i < table->count; i++)

@@ -37,6 +37,8 @@ struct chunk_entry *chunk_table_find(struct chunk_table *table, uint32_t number)
 struct chunk_entry *chunk_table_add(struct chunk_table *table, uint32_t number);
 /** The first entry with a number not below `number`; NULL: none. */
 struct chunk_entry *chunk_table_next(struct chunk_table *table, uint32_t number);
+/** Blocks went back to the file system: chunks that could not be reopened for want of them may be. */
+void chunk_table_hope(struct chunk_table *table);
 void chunk_table_mark_all_dirty(struct chunk_table *table);
 void chunk_table_remove(struct chunk_table *table, struct chunk_entry *entry);
 

@@ -157,29 +157,45 @@ static void file_settle(struct chunk_file *file, err_t err)
         file_retire(file);
 }
 
+/* Reads may be short. True: there is more to be read. */
+static bool file_take_bytes(struct chunk_file *file, int64_t result)
+{
+    if (result > 0)
+        file->have += (uint32_t)result;
+    return result > 0 && file->have < CHUNK_HEADER_BYTES;
+}
+
 static err_t file_check_header(struct chunk_file *file, int64_t result)
 {
     if (result < 0)
         return ERR_RESULT(result);
-    if (result < CHUNK_HEADER_BYTES)
+    if (file->have < CHUNK_HEADER_BYTES)
         return ERR(CORRUPT, 0);
     TRY(chunk_header_decode(file->bytes, &file->header));
     return key_equals(&file->header.key, &file->key) ? ERR_OK : ERR(CORRUPT, 0);
 }
 
+static struct io_op file_read_op(struct chunk_file *file);
+
 static void wake_read(struct io_op *op)
 {
     struct chunk_file *file = op->context;
+    if (file_take_bytes(file, op->result)) {
+        file->op = file_read_op(file);
+        io_submit(file->files->io, &file->op);
+        return;
+    }
     file_settle(file, file_check_header(file, op->result));
 }
 
 static struct io_op file_read_op(struct chunk_file *file)
 {
-    file->iov = (struct iovec){file->bytes, CHUNK_HEADER_BYTES};
+    file->iov = (struct iovec){file->bytes + file->have, CHUNK_HEADER_BYTES - file->have};
     return (struct io_op){.kind = IO_READ,
         .fd = file->handle.fd,
         .iov = &file->iov,
         .iov_count = 1,
+        .offset = file->have,
         .owner = &file->files->owner,
         .wake = wake_read,
         .context = file};
@@ -218,6 +234,7 @@ static struct chunk_file *file_take(struct chunk_files *files, const struct chun
     file->key = *key;
     file->err = ERR_OK;
     file->pins = 0;
+    file->have = 0;
     file->state = CHUNK_FILE_OPENING;
     list_push_back(&files->used, &file->link);
     bool has_place = map_put_pointer(&files->by_key, map_key_of(key), file);
@@ -284,8 +301,10 @@ err_t chunk_acquire_now(
         struct io_op op = file_open_op(file, root->fd);
         int64_t result = io_call(files->io, &op);
         if (result >= 0) {
-            op = file_read_op(file);
-            result = io_call(files->io, &op);
+            do {
+                op = file_read_op(file);
+                result = io_call(files->io, &op);
+            } while (file_take_bytes(file, result));
             file_settle(file, file_check_header(file, result));
         } else {
             file_settle(file, ERR_RESULT(result));

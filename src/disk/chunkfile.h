@@ -53,6 +53,7 @@ struct chunk_file {
     struct iovec iov;
     struct chunk_files *files;
     uint32_t pins;
+    uint32_t have; /* bytes of the header read so far */
     err_t err;
     enum { CHUNK_FILE_FREE, CHUNK_FILE_OPENING, CHUNK_FILE_READY, CHUNK_FILE_FAILED } state;
     uint8_t bytes[CHUNK_HEADER_BYTES];

@@ -17,6 +17,7 @@ enum {
     MAKER_LOAD_MAP,
     MAKER_SCAN,
     MAKER_SCANNED,
+    MAKER_COVER,
     MAKER_ACTIVATE,
     MAKER_ACTIVATED,
     MAKER_FULL,
@@ -227,15 +228,20 @@ static int maker_header(struct machine *machine)
     memcpy(header.storage_uuid, stream->options.storage_uuid, 16);
     memset(maker->page, 0, LOG_PAGE);
     chunk_header_encode(&header, maker->page);
+    maker->done = 0;
     return maker_write(maker, MAKER_SYNC, maker->handle.fd, maker->page, LOG_PAGE, 0);
 }
 
 static int maker_sync(struct machine *machine)
 {
     struct maker *maker = maker_of(machine);
-    if (maker->op.result < CHUNK_HEADER_BYTES) /* the rest of the page is zero anyway */
+    if (maker->op.result <= 0)
         return machine_fail(
             machine, maker->op.result < 0 ? ERR_RESULT(maker->op.result) : ERR(IO, EIO));
+    maker->done += (size_t)maker->op.result;
+    if (maker->done < LOG_PAGE)
+        return maker_write(maker, MAKER_SYNC, maker->handle.fd, maker->page + maker->done,
+            LOG_PAGE - maker->done, maker->done);
     return maker_submit(maker, MAKER_SYNC_DIRECTORY, maker_op(maker, IO_SYNC, maker->handle.fd));
 }
 
@@ -367,8 +373,19 @@ static int maker_scan(struct machine *machine)
     if (making->reserve_end < CHUNK_HEADER_SIZE)
         making->reserve_end = CHUNK_HEADER_SIZE;
     stream_scan_space(&stream->next_space, making);
+    struct io_op op = maker_op(maker, IO_ALLOCATE, making->ref.file->handle.fd);
+    op.size = chunk_file_size(maker); /* blocks that were given back are needed again */
+    return maker_submit(maker, MAKER_COVER, op);
+}
+
+/* Out of space here is no failure: the free slots of this chunk can't be used now. */
+static int maker_cover(struct machine *machine)
+{
+    struct maker *maker = maker_of(machine);
+    if (maker->op.result < 0)
+        return machine_fail(machine, ERR_RESULT(maker->op.result));
     int wait = machine_wait_in(machine, MAKER_ACTIVATE, 1);
-    checkpoint_wait(stream->checkpoint, &maker->checkpoint, machine);
+    checkpoint_wait(maker->stream->checkpoint, &maker->checkpoint, machine);
     return wait;
 }
 
@@ -482,11 +499,10 @@ static int maker_unlinked(struct machine *machine)
     err_t err = machine->err;
     machine->err = ERR_OK;
     struct chunk_entry *entry = chunk_table_find(&stream->chunks, maker->key.number);
-    if (!maker->is_new && entry
-        && (err_has(err, ERR_CODE_CORRUPT) || err_has(err, ERR_CODE_FORMAT))) {
+    if (!maker->is_new && entry) /* not again until something more is free */
         entry->fit_max = 0;
+    if (!maker->is_new && (err_has(err, ERR_CODE_CORRUPT) || err_has(err, ERR_CODE_FORMAT)))
         return MAKER_PICK;
-    }
     if (err_has(err, ERR_CODE_NO_SPACE))
         return MAKER_FULL;
     if (err_has(err, ERR_CODE_NO_RESOURCE) || err_has(err, ERR_CODE_BUSY)) {
@@ -518,8 +534,9 @@ static const struct stage maker_stages[MAKER_STAGES] = {
     [MAKER_READ_MAP] = {"read-map", maker_read_map, BIT(MAKER_LOAD_MAP) | BIT(MAKER_ACTIVATE),
         5000},
     [MAKER_LOAD_MAP] = {"load-map", maker_load_map, BIT(MAKER_SCAN), 5000},
-    [MAKER_SCAN] = {"scan", maker_scan, BIT(MAKER_SCANNED) | BIT(MAKER_ACTIVATE), 5000},
+    [MAKER_SCAN] = {"scan", maker_scan, BIT(MAKER_SCANNED) | BIT(MAKER_COVER), 5000},
     [MAKER_SCANNED] = {"scanned", maker_scanned, BIT(MAKER_SCAN), 5000},
+    [MAKER_COVER] = {"cover", maker_cover, BIT(MAKER_ACTIVATE), 5000},
     [MAKER_ACTIVATE] = {"activate", maker_activate, BIT(MAKER_ACTIVATED), 30000},
     [MAKER_ACTIVATED] = {"activated", maker_activated, BIT(MAKER_PICK), 5000},
     [MAKER_FULL] = {"full", maker_full, BIT(MAKER_ACQUIRE) | BIT(MAKER_SPACE) | BIT(MAKER_PICK),

@@ -104,6 +104,47 @@ static err_t read_checkpoint(
     return ret->chunk_size == stream->options.chunk_size ? ERR_OK : ERR(FORMAT, 0);
 }
 
+static err_t recovery_sync(struct recovery *recovery, int fd)
+{
+    int64_t result = recovery_call(recovery, (struct io_op){.kind = IO_SYNC, .fd = fd});
+    return result < 0 ? ERR_RESULT(result) : ERR_OK;
+}
+
+/* What was read may be in the page cache only, if the process was killed. Nothing may be built on it
+ * (segments recycled, answers given) before it is on disk. */
+static err_t sync_path(struct recovery *recovery, const char *path)
+{
+    struct io_handle handle = IO_HANDLE_NONE;
+    int64_t result = recovery_call(recovery, (struct io_op){.kind = IO_OPEN,
+                                                 .fd = recovery->stream->options.root->fd,
+                                                 .path = path,
+                                                 .open_flags = IO_OPEN_READ,
+                                                 .ret_handle = &handle});
+    if (result < 0)
+        return ERR_RESULT(result);
+    err_t err = recovery_sync(recovery, handle.fd);
+    io_handle_close(recovery->stream->options.io, &handle);
+    return err;
+}
+
+static err_t sync_checkpoint(struct recovery *recovery, uint64_t copy)
+{
+    char path[CHECKPOINT_NAME_MAX];
+    checkpoint_path(path, recovery->stream->options.stream, copy);
+    TRY(sync_path(recovery, path));
+    return recovery_sync(recovery, recovery->stream->checkpoint->directory.fd);
+}
+
+/* The last batch may have been on its way; those before it are durable. */
+static err_t sync_log_end(struct recovery *recovery)
+{
+    char path[LOG_NAME_MAX];
+    if (recovery->scan.end_number == 0)
+        return ERR_OK;
+    binlog_segment_path(path, recovery->stream->options.stream, recovery->scan.end_number);
+    return sync_path(recovery, path);
+}
+
 static bool is_missing(err_t err)
 {
     return err_has(err, ERR_CODE_CORRUPT);
@@ -125,6 +166,7 @@ static err_t load_checkpoint(struct recovery *recovery)
     if (!err_is(errs[0]) && !err_is(errs[1]) && headers[1].generation > headers[0].generation)
         newest = 1;
     TRY(read_checkpoint(recovery, newest, &recovery->header));
+    TRY(sync_checkpoint(recovery, newest));
     const struct checkpoint_header *header = &recovery->header;
     struct reader r = {stream->checkpoint->image,
         CHECKPOINT_HEADER_SIZE + (size_t)header->chunk_count * CHUNK_ENTRY_IMAGE_SIZE,
@@ -387,51 +429,70 @@ static err_t settle_chunks(struct recovery *recovery)
     return ERR_OK;
 }
 
+enum { SWEEP_ORPHANS = 16 };
+
 struct sweep {
-    struct recovery *recovery;
-    err_t err;
+    struct stream *stream;
+    struct chunk_key orphans[SWEEP_ORPHANS]; /* what does not fit is found by the next look */
+    uint32_t count;
 };
 
-/* A chunk file of this stream that no record names: made and never used. */
+/* A chunk file of this stream that no record names was made and never used. */
 static void sweep_entry(void *context, const char *name, bool is_directory)
 {
     struct sweep *sweep = context;
-    struct stream *stream = sweep->recovery->stream;
+    struct stream *stream = sweep->stream;
     struct chunk_key key;
-    if (is_directory || err_is(sweep->err) || !chunk_name_parse(name, &key)
-        || key.machine != stream->options.machine || key.mount != stream->options.mount
-        || key.stream != stream->options.stream)
+    if (is_directory || !chunk_name_parse(name, &key) || key.machine != stream->options.machine
+        || key.mount != stream->options.mount || key.stream != stream->options.stream)
         return;
     if (stream->chunks.next_number <= key.number)
         stream->chunks.next_number = key.number + 1;
     struct chunk_entry *entry = chunk_table_find(&stream->chunks, key.number);
-    if (entry) {
+    if (entry)
         entry->is_lost = false;
-        return;
-    }
-    char path[CHUNK_NAME_MAX];
-    chunk_path(path, &key);
-    chunk_forget(stream->options.files, &key);
-    int64_t result = recovery_call(sweep->recovery,
-        (struct io_op){.kind = IO_UNLINK, .fd = stream->options.root->fd, .path = path});
-    if (result < 0 && result != -ENOENT)
-        sweep->err = ERR_RESULT(result);
+    else if (sweep->count < SWEEP_ORPHANS)
+        sweep->orphans[sweep->count++] = key;
 }
 
-/* Chunk files against the table: orphans go; a missing one in which nothing lives was dropped. */
-static err_t sweep_chunks(struct recovery *recovery)
+static err_t sweep_unlink(struct recovery *recovery, const struct chunk_key *key)
 {
     struct stream *stream = recovery->stream;
+    char path[CHUNK_NAME_MAX];
+    chunk_path(path, key);
+    chunk_forget(stream->options.files, key);
+    int64_t result = recovery_call(
+        recovery, (struct io_op){.kind = IO_UNLINK, .fd = stream->options.root->fd, .path = path});
+    return result < 0 && result != -ENOENT ? ERR_RESULT(result) : ERR_OK;
+}
+
+/* One look at all chunk files: unlinks the orphans it met; *ret_count: how many. */
+static err_t sweep_look(struct recovery *recovery, uint32_t *ret_count)
+{
+    struct stream *stream = recovery->stream;
+    struct sweep sweep = {.stream = stream};
     for (uint32_t i = 0; i < stream->chunks.count; i++)
         stream->chunks.entries[i].is_lost = true;
-    struct sweep sweep = {recovery, ERR_OK};
     int64_t result = recovery_call(recovery, (struct io_op){.kind = IO_LIST,
                                                  .fd = stream->maker->directory.fd,
                                                  .each_entry = sweep_entry,
                                                  .context = &sweep});
     if (result < 0)
         return ERR_RESULT(result);
-    TRY(sweep.err);
+    for (uint32_t i = 0; i < sweep.count; i++)
+        TRY(sweep_unlink(recovery, &sweep.orphans[i]));
+    *ret_count = sweep.count;
+    return ERR_OK;
+}
+
+/* Chunk files against the table: orphans go; a missing one in which nothing lives was dropped. */
+static err_t sweep_chunks(struct recovery *recovery)
+{
+    struct stream *stream = recovery->stream;
+    uint32_t orphans = 0;
+    do
+        TRY(sweep_look(recovery, &orphans));
+    while (orphans > 0);
     for (uint32_t i = stream->chunks.count; i-- > 0;) {
         struct chunk_entry *entry = &stream->chunks.entries[i];
         if (!entry->is_lost)
@@ -452,6 +513,7 @@ static err_t replay(struct recovery *recovery)
     TRY(load_checkpoint(recovery));
     TRY(log_scan_open(&recovery->scan));
     TRY(log_scan_run(&recovery->scan, recovery->header.lsn, redo_record, recovery));
+    TRY(sync_log_end(recovery));
     TRY(single_redo_finish(&recovery->singles));
     TRY(settle_chunks(recovery));
     TRY(sweep_chunks(recovery));

@@ -75,7 +75,15 @@ static void effect_take(struct stream *stream, const struct place *place)
     }
 }
 
-static void effect_give(struct stream *stream, const struct place *place)
+static void note_for_punching(struct stream *stream, const struct place *place, uint64_t lsn)
+{
+    if (place->slot_size < STREAM_PUNCH_MIN || stream->punch_count == STREAM_PUNCHES)
+        return;
+    uint32_t at = (stream->punch_first + stream->punch_count++) % STREAM_PUNCHES;
+    stream->punches[at] = (struct freed_slot){place->chunk, place->offset, place->slot_size, lsn};
+}
+
+static void effect_give(struct stream *stream, const struct place *place, uint64_t lsn)
 {
     if (!place_is_ours(stream, place))
         return;
@@ -83,6 +91,7 @@ static void effect_give(struct stream *stream, const struct place *place)
     if (!entry)
         return;
     chunk_entry_give(entry, place->slot_size);
+    note_for_punching(stream, place, lsn);
     struct active_chunk *active = stream_active_of(stream, place->chunk);
     if (active) {
         err_t err = slotmap_force_release(&active->map, place->offset, place->slot_size);
@@ -101,11 +110,11 @@ void stream_take_effect(struct stream *stream, const struct record *record)
     if (record->flags & RECORD_TAKES)
         effect_take(stream, record->flags & RECORD_AT_TARGET ? &record->target : &record->home);
     if (record->flags & RECORD_FREES)
-        effect_give(stream, &record->freed);
+        effect_give(stream, &record->freed, record->lsn);
     if (record->kind == RECORD_UPLOAD)
         stream->live_count++;
     if (record->kind == RECORD_DELETE) {
-        effect_give(stream, &record->home);
+        effect_give(stream, &record->home, record->lsn);
         if (stream->live_count > 0)
             stream->live_count--;
     }

@@ -70,6 +70,18 @@ struct reservation {
     enum { RESERVE_NONE, RESERVE_WAITING, RESERVE_DONE } state;
 };
 
+enum {
+    STREAM_PUNCH_MIN =
+        64 * 1024, /* smaller free slots keep their blocks until they are used again */
+    STREAM_PUNCHES = 256,
+};
+
+/** A large slot that became free: its blocks go back to the file system at the checkpoint behind it. */
+struct freed_slot {
+    uint32_t chunk, offset, size;
+    uint64_t lsn;
+};
+
 enum stream_state { STREAM_CLOSED, STREAM_OPEN, STREAM_FAILED };
 enum stream_closing { /* what the close waits for */
     STREAM_CLOSING_NOT,
@@ -91,6 +103,9 @@ struct stream {
     struct single_mount single_mount;
     struct single_dirty singles;
     struct lock_table locks;
+    struct freed_slot
+        punches[STREAM_PUNCHES]; /* ring, oldest first; what finds no room keeps its blocks */
+    uint32_t punch_first, punch_count;
     struct list space_waiters; /* struct reservation */
     uint64_t lease;            /* ids up to here may be issued */
     bool is_lease_out;
@@ -106,8 +121,9 @@ struct stream {
 
 /** Open: recover from checkpoint and log (recover.c), begin a new log segment, ask for a checkpoint.
  * Uses io_call: start-up only. Until stream_is_ready() ids may be refused with BUSY.
- * Errors: CORRUPT (damage below the durable end of the log, chunk files lost), FORMAT, FOREIGN, IO,
- * NO_SPACE, BUSY/NO_RESOURCE. */
+ * Rot below the durable end of the log and lost chunk files are counted (rotten_batches, lost_chunks).
+ * Errors: CORRUPT (records are missing before the log's beginning, a record or a chunk's header is
+ * damaged), FORMAT, FOREIGN, IO, NO_SPACE, BUSY/NO_RESOURCE. */
 MUST err_t stream_open(struct stream *stream, const struct stream_options *options);
 
 /** The first lease of ids is durable, or the stream has failed (stream->failure). */

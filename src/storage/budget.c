@@ -94,8 +94,8 @@ static bool shrink_to_fit(
     for (unsigned shift = 0; shift < 16; shift++) {
         budget->connection_max = scaled(config->connection_max, shift, STORAGE_CONNECTIONS_MIN);
         budget->request_max = scaled(config->request_max, shift, STORAGE_REQUESTS_MIN);
-        budget->chunk_files = scaled(
-            config->chunk_files, shift, least_chunk_files(budget, budget->request_max));
+        budget->chunk_files =
+            scaled(config->chunk_files, shift, least_chunk_files(budget, budget->request_max));
         budget->is_shrunk = shift > 0;
         sum_descriptors(request, budget);
         if (!fits(budget))
@@ -185,8 +185,8 @@ void storage_budget_print_descriptors(const struct storage_budget *budget, struc
 {
     text_add(text, "descriptors: ");
     for (size_t i = 0; i < STORAGE_DESCRIPTORS_COUNT; i++)
-        text_add(text, "%s%llu %s", i == 0 ? "" : " + ",
-            (unsigned long long)budget->descriptors[i], descriptors_names[i]);
+        text_add(text, "%s%llu %s", i == 0 ? "" : " + ", (unsigned long long)budget->descriptors[i],
+            descriptors_names[i]);
     text_add(text, " = %llu of %llu", (unsigned long long)budget->descriptor_sum,
         (unsigned long long)budget->descriptor_limit);
     if (budget->descriptor_sum > budget->descriptor_limit)

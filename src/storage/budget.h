@@ -8,16 +8,16 @@
 #include "storage/config.h"
 
 #define STORAGE_DESCRIPTORS(X)                                                                \
-    X(BASE, "base")               /* standard streams, signals, what the caller reserves */   \
-    X(RINGS, "rings")             /* of each loop: ring, wake-up */                           \
-    X(LISTENERS, "listeners")     /* of each loop: listener, one accepted, one refused */     \
-    X(CONNECTIONS, "connections") /* */                                                       \
-    X(TRACKERS, "trackers")       /* */                                                       \
-    X(MOUNTS, "mounts")           /* lock and status; the directory again on every loop */    \
-    X(STREAMS, "streams")         /* log segments, checkpoint, directories */                 \
-    X(CHUNK_FILES, "chunk files") /* */                                                       \
+    X(BASE, "base")                 /* standard streams, signals, what the caller reserves */ \
+    X(RINGS, "rings")               /* of each loop: ring, wake-up */                         \
+    X(LISTENERS, "listeners")       /* of each loop: listener, one accepted, one refused */   \
+    X(CONNECTIONS, "connections")   /* */                                                     \
+    X(TRACKERS, "trackers")         /* */                                                     \
+    X(MOUNTS, "mounts")             /* lock and status; the directory again on every loop */  \
+    X(STREAMS, "streams")           /* log segments, checkpoint, directories */               \
+    X(CHUNK_FILES, "chunk files")   /* */                                                     \
     X(SINGLE_FILES, "single files") /* requests in flight times what one may open */          \
-    X(ADMIN, "admin")             /* for the operator's questions */
+    X(ADMIN, "admin")               /* for the operator's questions */
 
 enum storage_descriptors {
 #define X(name, text) STORAGE_DESCRIPTORS_##name,

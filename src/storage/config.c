@@ -10,18 +10,20 @@ static const char *const balance_choices[] = {"loop", "maxdisk", "turn", "master
 
 #define S struct storage_config
 static const struct config_key keys[] = {
-    {"machine", CONFIG_AT_TEXT(S, machine), .help = "number of this storage, in every file id: m001"},
-    {"group", CONFIG_AT_TEXT(S, group), .help = "mirror set; every storage of it holds the same files"},
+    {"machine", CONFIG_AT_TEXT(S, machine),
+        .help = "number of this storage, in every file id: m001"},
+    {"group", CONFIG_AT_TEXT(S, group),
+        .help = "mirror set; every storage of it holds the same files"},
     {"pool", CONFIG_AT_TEXT(S, pool), .default_text = "default", .min = 1, .max = STORAGE_POOL_MAX,
         .help = "name space that clients upload to"},
     {"mount", CONFIG_AT_TEXT_LIST(S, mounts), .min = 1, .max = STORAGE_MOUNTS_MAX,
         .help = "data directory, or INDEX:DIRECTORY; normally one per disk"},
-    {"listen", CONFIG_AT_ADDRESS(S, listen), .default_text = "127.0.0.1:23000",
+    {"listen", CONFIG_AT_ADDRESS(S, listen), .default_text = "127.0.0.1:7710",
         .help = "address of the native protocol; port 0: any"},
     {"advertise", CONFIG_AT_TEXT(S, advertise), .default_text = "",
         .help = "address told to trackers; none: the one that is listened on"},
-    {"tracker", CONFIG_AT_ADDRESS_LIST(S, trackers), .default_text = "", .max = STORAGE_TRACKERS_MAX,
-        .help = "tracker to report to"},
+    {"tracker", CONFIG_AT_ADDRESS_LIST(S, trackers), .default_text = "",
+        .max = STORAGE_TRACKERS_MAX, .help = "tracker to report to"},
     {"loops", CONFIG_AT_INTEGER(S, loops), .default_text = "0", .max = STORAGE_LOOPS_MAX,
         .unit = "loops", .help = "threads; 0: one per processor"},
     {"streams", CONFIG_AT_INTEGER(S, streams), .default_text = "0", .max = 255, .unit = "streams",
@@ -41,8 +43,8 @@ static const struct config_key keys[] = {
     {"log_segments", CONFIG_AT_INTEGER(S, log_segments), .default_text = "8",
         .min = LOG_SEGMENTS_MIN, .max = LOG_SEGMENTS_MAX, .unit = "segments",
         .help = "log budget of each stream"},
-    {"log_buffer_size", CONFIG_AT_SIZE(S, log_buffer_size), .default_text = "1MiB",
-        .min = 64 * KIB, .max = 64 * MIB, .help = "the largest commit; four per stream"},
+    {"log_buffer_size", CONFIG_AT_SIZE(S, log_buffer_size), .default_text = "1MiB", .min = 64 * KIB,
+        .max = 64 * MIB, .help = "the largest commit; four per stream"},
     {"inline_max", CONFIG_AT_SIZE(S, inline_max), .default_text = "64KiB", .max = 2 * MIB,
         .help = "contents up to this travel in the log"},
     {"single_min", CONFIG_AT_SIZE(S, single_min), .default_text = "256KiB", .min = 4 * KIB,
@@ -51,20 +53,21 @@ static const struct config_key keys[] = {
         .max = 2 * MIB, .help = "of a download, read at one time"},
     {"checkpoint_bytes", CONFIG_AT_SIZE(S, checkpoint_bytes), .default_text = "64MiB",
         .min = 64 * KIB, .max = 64 * GIB, .help = "of log, after which a checkpoint is taken"},
-    {"slack", CONFIG_AT_AMOUNT(S, slack), .default_text = "0%", .percent_max = 1000,
-        .max = 1 * GIB, .help = "room that mutable files get to grow in place"},
+    {"slack", CONFIG_AT_AMOUNT(S, slack), .default_text = "0%", .percent_max = 1000, .max = 1 * GIB,
+        .help = "room that mutable files get to grow in place"},
     {"mutable_files", CONFIG_AT_BOOL(S, mutable_files), .default_text = "yes",
         .help = "files may be modified unless the upload says otherwise"},
     {"connection_max", CONFIG_AT_INTEGER(S, connection_max), .default_text = "256", .min = 4,
         .max = 65536, .unit = "connections", .help = "of each loop"},
-    {"pipeline_max", CONFIG_AT_INTEGER(S, pipeline_max), .default_text = "64", .min = 1, .max = 4096,
-        .unit = "requests", .help = "of one connection at one time"},
+    {"pipeline_max", CONFIG_AT_INTEGER(S, pipeline_max), .default_text = "64", .min = 1,
+        .max = 4096, .unit = "requests", .help = "of one connection at one time"},
     {"request_max", CONFIG_AT_INTEGER(S, request_max), .default_text = "128", .min = 2, .max = 4096,
         .unit = "requests", .help = "of all connections of a loop at one time"},
     {"small_buffers", CONFIG_AT_INTEGER(S, small_buffers), .default_text = "64", .min = 2,
         .max = 65536, .unit = "buffers", .help = "of 16 KiB: small files being read"},
-    {"work_buffers", CONFIG_AT_INTEGER(S, work_buffers), .default_text = "16", .min = 2, .max = 4096,
-        .unit = "buffers", .help = "of single_min or piece_size: larger files in work"},
+    {"work_buffers", CONFIG_AT_INTEGER(S, work_buffers), .default_text = "16", .min = 2,
+        .max = 4096, .unit = "buffers",
+        .help = "of single_min or piece_size: larger files in work"},
     {"modify_buffers", CONFIG_AT_INTEGER(S, modify_buffers), .default_text = "8", .min = 1,
         .max = 4096, .unit = "buffers", .help = "of single_min: files being modified"},
     {"receive_buffers", CONFIG_AT_INTEGER(S, receive_buffers), .default_text = "64", .min = 4,
@@ -77,12 +80,13 @@ static const struct config_key keys[] = {
         .max = 1 << 24, .unit = "slots", .help = "free slots that a stream keeps in memory"},
     {"heartbeat_interval", CONFIG_AT_DURATION(S, heartbeat_interval_ns), .default_text = "1s",
         .min = 10 * NS_PER_MS, .max = NS_PER_MINUTE, .help = "between reports to a tracker"},
-    {"idle_timeout", CONFIG_AT_DURATION(S, idle_timeout_ns), .default_text = "5m",
-        .min = NS_PER_S, .max = NS_PER_DAY, .help = "after which a silent connection is closed"},
-    {"send_timeout", CONFIG_AT_DURATION(S, send_timeout_ns), .default_text = "30s",
-        .min = NS_PER_S, .max = NS_PER_HOUR, .help = "for a peer that takes nothing"},
+    {"idle_timeout", CONFIG_AT_DURATION(S, idle_timeout_ns), .default_text = "5m", .min = NS_PER_S,
+        .max = NS_PER_DAY, .help = "after which a silent connection is closed"},
+    {"send_timeout", CONFIG_AT_DURATION(S, send_timeout_ns), .default_text = "30s", .min = NS_PER_S,
+        .max = NS_PER_HOUR, .help = "for a peer that takes nothing"},
     {"drain_timeout", CONFIG_AT_DURATION(S, drain_timeout_ns), .default_text = "20s",
-        .max = NS_PER_HOUR, .help = "for requests to end when the storage stops; then they are cut"},
+        .max = NS_PER_HOUR,
+        .help = "for requests to end when the storage stops; then they are cut"},
     {"client_secret_file", CONFIG_AT_TEXT(S, client_secret_file), .default_text = "",
         .help = "secret that clients must prove"},
     {"node_secret_file", CONFIG_AT_TEXT(S, node_secret_file), .default_text = "",
@@ -128,18 +132,18 @@ static void check_addresses(struct storage_config *storage, struct config *confi
 {
     struct io_address address;
     if (err_is(io_address_parse(storage->listen, &storage->listen_address)))
-        config_problem(config, "listen = %s: not an address; write 127.0.0.1:23000 or [::1]:23000",
+        config_problem(config, "listen = %s: not an address; write 127.0.0.1:7710 or [::1]:7710",
             storage->listen);
     if (storage->advertise[0] != '\0' && err_is(io_address_parse(storage->advertise, &address)))
-        config_problem(config, "advertise = %s: not an address; write 10.0.0.7:23000",
-            storage->advertise);
+        config_problem(
+            config, "advertise = %s: not an address; write 10.0.0.7:7710", storage->advertise);
     storage->tracker_count = 0;
     for (size_t i = 0; i < storage->trackers.count; i++) {
         const char *text = storage->trackers.items[i];
         if (!err_is(io_address_parse(text, &address)))
             storage->tracker[storage->tracker_count++] = address;
         else
-            config_problem(config, "tracker = %s: not an address; write 10.0.0.5:22122", text);
+            config_problem(config, "tracker = %s: not an address; write 10.0.0.5:7700", text);
     }
 }
 
@@ -165,8 +169,8 @@ static bool mount_is_taken(
     for (uint32_t i = 0; i < storage->mount_count; i++) {
         const struct storage_mount_config *other = &storage->mount[i];
         if (other->index == index)
-            config_problem(config, "mount = %u:%s: index %u is that of %s; give each its own", index,
-                path, index, other->path);
+            config_problem(config, "mount = %u:%s: index %u is that of %s; give each its own",
+                index, path, index, other->path);
         else if (strcmp(other->path, path) == 0)
             config_problem(config, "mount = %s: given twice; leave one out", path);
         else
@@ -186,8 +190,8 @@ static void check_mount(struct storage_config *storage, size_t position, struct 
         return;
     }
     if (path[0] != '/') {
-        config_problem(
-            config, "mount = %s: the path must be absolute; write /srv/cairn or 1:/srv/cairn", text);
+        config_problem(config,
+            "mount = %s: the path must be absolute; write /srv/cairn or 1:/srv/cairn", text);
         return;
     }
     if (!mount_is_taken(storage, index, path, config))
@@ -246,8 +250,8 @@ static void check_log(const struct storage_config *s, struct config *config)
 static void check_contents(const struct storage_config *s, struct config *config)
 {
     if (s->inline_max > s->single_min)
-        problem_size(config, "inline_max", s->inline_max,
-            "single files never travel in the log", "give at most single_min:", s->single_min);
+        problem_size(config, "inline_max", s->inline_max, "single files never travel in the log",
+            "give at most single_min:", s->single_min);
     if (!chunk_size_is_valid(s->chunk_size))
         config_problem(config, "chunk_size: must be a multiple of %d bytes", SLOT_UNIT);
     uint64_t slot_max = s->single_min + SLOT_META_MAX + CHUNK_HEADER_SIZE;

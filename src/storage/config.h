@@ -33,23 +33,23 @@ struct storage_config {
     struct config_list mounts;
     const char *listen, *advertise; /* advertise "": the address that is listened on */
     struct config_list trackers;
-    uint64_t loops;    /* 0: one per processor */
-    uint64_t streams;  /* of a mount point when it is formatted; 0: one per loop */
-    uint32_t balance;  /* enum balance_policy */
+    uint64_t loops;   /* 0: one per processor */
+    uint64_t streams; /* of a mount point when it is formatted; 0: one per loop */
+    uint32_t balance; /* enum balance_policy */
     uint64_t master_mount;
     struct config_amount reserve; /* of each mount point */
     uint64_t reserve_max;         /* bytes: a reserve in percent is never more */
     uint64_t chunk_size, log_segment_size, log_segments, log_buffer_size;
     uint64_t inline_max, single_min, piece_size, checkpoint_bytes;
     struct config_amount slack;
-    bool mutable_files;         /* uploads that leave it open (is_mutable 2) are mutable */
-    uint64_t connection_max;    /* of each loop, like all counts that follow */
-    uint64_t pipeline_max;      /* requests of one connection at one time */
-    uint64_t request_max;       /* requests of all connections at one time */
+    bool mutable_files;      /* uploads that leave it open (is_mutable 2) are mutable */
+    uint64_t connection_max; /* of each loop, like all counts that follow */
+    uint64_t pipeline_max;   /* requests of one connection at one time */
+    uint64_t request_max;    /* requests of all connections at one time */
     uint64_t small_buffers, work_buffers, modify_buffers;
     uint64_t receive_buffers, receive_large_buffers;
-    uint64_t chunk_files;       /* descriptors kept open for chunk files */
-    uint64_t free_slots;        /* of each stream, kept in memory */
+    uint64_t chunk_files; /* descriptors kept open for chunk files */
+    uint64_t free_slots;  /* of each stream, kept in memory */
     uint64_t heartbeat_interval_ns, idle_timeout_ns, send_timeout_ns, drain_timeout_ns;
     const char *client_secret_file, *node_secret_file; /* "": none */
     /* set by storage_config_check() */

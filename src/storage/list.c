@@ -117,8 +117,7 @@ void list_memory_fini(struct list_memory *memory)
 
 static bool is_full(const struct list_walk *walk)
 {
-    return walk->count >= walk->count_max
-           || walk->page.capacity - walk->page.size < ENTRY_SIZE_MAX;
+    return walk->count >= walk->count_max || walk->page.capacity - walk->page.size < ENTRY_SIZE_MAX;
 }
 
 static bool is_enough(const struct list_walk *walk)
@@ -175,7 +174,7 @@ static struct stream *stream_of(const struct list_walk *walk)
     struct store_mount *mount = mount_of(walk);
     struct stream *stream = mount->streams[walk->cursor.stream];
     return mount->is_there && !mount->is_fenced && stream && stream->state == STREAM_OPEN ? stream
-                                                                                           : NULL;
+                                                                                          : NULL;
 }
 
 static int go_on(struct list_walk *walk, const struct list_cursor *next)
@@ -293,8 +292,8 @@ static int list_chunk(struct machine *machine)
         return LIST_SLOT;
     walk->chunks++;
     walk->map_chunk = 0;
-    return read_at(walk, LIST_MAP, walk->memory->images,
-        SLOTMAP_COPIES * walk->memory->image_size, walk->store->config.chunk_size);
+    return read_at(walk, LIST_MAP, walk->memory->images, SLOTMAP_COPIES * walk->memory->image_size,
+        walk->store->config.chunk_size);
 }
 
 /* A map that is damaged in both copies is made again by the scrub; until then it is passed over. */
@@ -311,8 +310,7 @@ static int list_map(struct machine *machine)
         .mount = walk->ref.key.mount,
         .stream = walk->ref.key.stream};
     bool is_read = walk->op.result == (int64_t)(SLOTMAP_COPIES * size);
-    if (!is_read
-        || err_is(slotmap_load_newest(&walk->map, walk->memory->map, &identity, copies)))
+    if (!is_read || err_is(slotmap_load_newest(&walk->map, walk->memory->map, &identity, copies)))
         return next_chunk(walk);
     walk->map_chunk = walk->cursor.chunk;
     return LIST_SLOT;
@@ -360,8 +358,7 @@ static int list_slot(struct machine *machine)
             if (err_has(err, ERR_CODE_PARTIAL)) {
                 walk->window_at = slot.offset;
                 walk->window_size = 0;
-                return read_at(
-                    walk, LIST_READ, walk->memory->window, LIST_WINDOW, walk->window_at);
+                return read_at(walk, LIST_READ, walk->memory->window, LIST_WINDOW, walk->window_at);
             }
             walk->slots++;
             if (!err_is(err))
@@ -402,8 +399,7 @@ static void see_name(void *context, const char *name, bool is_directory)
 {
     struct list_walk *walk = context;
     struct list_name *names = walk->memory->names, found;
-    if (is_directory || !single_name_parse(name, &found)
-        || found.clock <= walk->cursor.clock)
+    if (is_directory || !single_name_parse(name, &found) || found.clock <= walk->cursor.clock)
         return;
     if (walk->name_count < LIST_NAMES) {
         names[walk->name_count++] = found;

@@ -25,7 +25,7 @@ enum {
     LIST_SLOTS = 8192,     /* headers looked at in one request */
     LIST_CHUNKS = 8,       /* maps read in one request */
     LIST_DIRECTORIES = 32,
-    LIST_NAMES = 512,      /* of one directory, in one request */
+    LIST_NAMES = 512, /* of one directory, in one request */
     LIST_WINDOW = 64 * 1024,
     LIST_CURSOR_SIZE = 24,
 };
@@ -76,8 +76,8 @@ struct list_walk {
     bool is_over;              /* nothing is left */
     uint64_t since_ns;
     uint32_t count_max;
-    struct writer page; /* entries as LISTED wants them */
-    uint32_t count;     /* entries */
+    struct writer page;                   /* entries as LISTED wants them */
+    uint32_t count;                       /* entries */
     void (*done)(struct list_walk *walk); /* machine.err tells */
     void *context;
     /* its own */

@@ -60,8 +60,7 @@ static err_t open_loop(struct storage_loop *loop)
 {
     const struct storage *storage = loop->storage;
     struct store_config config = store_config_of(loop);
-    TRY(store_init(
-        &loop->store, loop->io, &loop->mem, &loop->storage->clock, &config));
+    TRY(store_init(&loop->store, loop->io, &loop->mem, &loop->storage->clock, &config));
     loop->is_store_open = true;
     loop->store.on_fence = member_on_fence;
     loop->store.context = loop;

@@ -62,8 +62,8 @@ static struct mount_identity identity_of(const struct storage_mounts *mounts, ui
     struct mount_identity identity = {
         .machine = mounts->config->machine_number, .index = config_of(mounts, position)->index};
     memcpy(identity.storage_uuid, mounts->storage_uuid, UUID_SIZE);
-    bool does_fit = span_to_text(
-        span_of_text(mounts->config->group), identity.group, sizeof identity.group);
+    bool does_fit =
+        span_to_text(span_of_text(mounts->config->group), identity.group, sizeof identity.group);
     CHECK(does_fit);
     return identity;
 }
@@ -209,8 +209,8 @@ err_t mounts_open(struct storage_mounts *mounts, struct io *io, struct mem *mem,
     struct owner *owner, const struct storage_config *config, uint32_t streams,
     struct event_log *log)
 {
-    *mounts = (struct storage_mounts){
-        .io = io, .mem = mem, .owner = owner, .config = config, .log = log};
+    *mounts =
+        (struct storage_mounts){.io = io, .mem = mem, .owner = owner, .config = config, .log = log};
     void *block;
     TRY(mem_take(mem, owner, config->mount_count * sizeof *mounts->all, 0, &block));
     mounts->all = block;
@@ -237,8 +237,7 @@ void mounts_plan(const struct storage_mounts *mounts, struct storage_mount_plan 
         ret[i].total_bytes = it->mount.total_bytes;
         ret[i].free_bytes = it->mount.free_bytes;
         ret[i].reserve_bytes = it->mount.reserve_bytes;
-        ret[i].chunk_count_max =
-            (uint32_t)(it->mount.total_bytes / shape->chunk_size) + CHUNKS_MIN;
+        ret[i].chunk_count_max = (uint32_t)(it->mount.total_bytes / shape->chunk_size) + CHUNKS_MIN;
     }
 }
 
@@ -304,8 +303,8 @@ uint32_t mounts_online(const struct storage_mounts *mounts)
 {
     uint32_t count = 0;
     for (uint32_t i = 0; i < mounts->count; i++)
-        count += !err_is(mounts->all[i].err)
-                 && mount_state(&mounts->all[i].mount) == MOUNT_STATE_ONLINE;
+        count +=
+            !err_is(mounts->all[i].err) && mount_state(&mounts->all[i].mount) == MOUNT_STATE_ONLINE;
     return count;
 }
 

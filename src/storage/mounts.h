@@ -39,10 +39,10 @@ struct storage_mounts {
     struct event_log *log;
     struct storage_mount *all; /* by position in the configuration */
     uint32_t count;
-    uint64_t incarnation;      /* highest that is known */
+    uint64_t incarnation; /* highest that is known */
     uint8_t storage_uuid[UUID_SIZE];
-    uint64_t created_ns;       /* of the oldest */
-    uint32_t refreshing;       /* updates under way */
+    uint64_t created_ns; /* of the oldest */
+    uint32_t refreshing; /* updates under way */
     void (*refreshed)(struct storage_mounts *mounts);
 };
 

@@ -79,7 +79,7 @@ void native_op_close(struct native_op *op)
 
 static struct version conflicting(const struct native_op *op)
 {
-    return op->type == MSG_MODIFY ? op->file.modify.result.version
+    return op->type == MSG_MODIFY   ? op->file.modify.result.version
            : op->type == MSG_DELETE ? op->file.remove.result.version
                                     : (struct version){0};
 }
@@ -125,8 +125,7 @@ err_t native_fid(struct storage_loop *loop, struct span text, struct fid *ret)
     return store_check_id(&loop->store, ret);
 }
 
-bool native_moves(
-    struct storage_loop *loop, struct net_request *request, const struct fid *fid)
+bool native_moves(struct storage_loop *loop, struct net_request *request, const struct fid *fid)
 {
     uint16_t owner = store_owner_loop(&loop->store, fid);
     if (owner == loop->index)
@@ -225,8 +224,8 @@ static void serve(struct native *native, struct net_request *request)
         native_status(native, request);
         break;
     default:
-        native_refuse_saying(native->loop, request, ERR(UNSUPPORTED, 0),
-            "a storage does not serve this message");
+        native_refuse_saying(
+            native->loop, request, ERR(UNSUPPORTED, 0), "a storage does not serve this message");
     }
 }
 
@@ -236,8 +235,7 @@ void native_on_request(struct net_server *server, struct net_request *request)
     if (request->frame.type == MSG_PING)
         serve_ping(native, request);
     else if (native->loop->phase < STORAGE_PHASE_RUNNING)
-        native_refuse_saying(
-            native->loop, request, ERR(UNAVAILABLE, 0), "the storage is starting");
+        native_refuse_saying(native->loop, request, ERR(UNAVAILABLE, 0), "the storage is starting");
     else
         serve(native, request);
 }

@@ -53,8 +53,7 @@ static void modify_over(struct modify *modify)
         native_op_fail(op, modify->machine.err);
 }
 
-static void modify_begin(
-    struct native_op *op, const struct msg_modify *msg, const struct fid *fid)
+static void modify_begin(struct native_op *op, const struct msg_modify *msg, const struct fid *fid)
 {
     op->file.modify = (struct modify){.context = op, .on_result = modify_told, .done = modify_over};
     op->file.modify.request = (struct modify_request){.fid = *fid,
@@ -92,9 +91,9 @@ static void remove_told(struct remove_file *remove)
 {
     struct native_op *op = remove->context;
     struct writer fields = net_reply_begin(op->request);
-    msg_deleted_encode(&(struct msg_deleted){.existed = remove->result.existed,
-                           .ack = remove->result.ack,
-                           .holder_count = 1},
+    msg_deleted_encode(
+        &(struct msg_deleted){
+            .existed = remove->result.existed, .ack = remove->result.ack, .holder_count = 1},
         &fields);
     op->is_told = true;
     op->native->loop->counters.deletes++;

@@ -22,8 +22,8 @@ static void list_over(struct list_walk *walk)
     op->native->loop->counters.lists++;
     struct writer fields = net_reply_begin(op->request);
     msg_listed_encode(
-        &(struct msg_listed){.cursor = span_of(cursor, walk->is_over ? 0 : sizeof cursor),
-            .count = walk->count},
+        &(struct msg_listed){
+            .cursor = span_of(cursor, walk->is_over ? 0 : sizeof cursor), .count = walk->count},
         &fields);
     native_piece_send(op, MSG_LISTED, &fields);
 }
@@ -70,6 +70,5 @@ void native_list(struct native *native, struct net_request *request)
     else if (op)
         native_op_fail(op, ERR(BUSY, 0));
     else
-        native_refuse_saying(
-            loop, request, ERR(BUSY, 0), "another list is being made; try again");
+        native_refuse_saying(loop, request, ERR(BUSY, 0), "another list is being made; try again");
 }

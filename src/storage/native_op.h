@@ -15,8 +15,8 @@ struct native_op;
 struct native_piece {
     struct span rest; /* not yet given to net */
     struct iovec iov;
-    bool is_last;     /* no other piece follows */
-    bool is_begun;    /* the reply's first frame went out */
+    bool is_last;                                  /* no other piece follows */
+    bool is_begun;                                 /* the reply's first frame went out */
     void (*left)(struct native_op *op, err_t err); /* all of it has left, or CLOSED */
 };
 
@@ -80,8 +80,7 @@ void native_refuse_saying(
  * OFFLINE. */
 MUST err_t native_fid(struct storage_loop *loop, struct span text, struct fid *ret);
 /** If another loop owns the file: move the request there. True: it is gone from here. */
-bool native_moves(
-    struct storage_loop *loop, struct net_request *request, const struct fid *fid);
+bool native_moves(struct storage_loop *loop, struct net_request *request, const struct fid *fid);
 /** Is this acknowledgement level one that we can give? */
 MUST err_t native_check_ack(uint8_t ack, const char **ret_text);
 

@@ -28,8 +28,7 @@ static void find_piece_left(struct native_op *op, err_t err)
     machine_arrive(op->outlet_machine);
 }
 
-static void find_put(
-    struct outlet *outlet, struct span data, bool is_last, struct machine *machine)
+static void find_put(struct outlet *outlet, struct span data, bool is_last, struct machine *machine)
 {
     struct native_op *op = CONTAINER_OF(outlet, struct native_op, outlet);
     const struct find *find = &op->file.find;
@@ -123,8 +122,8 @@ static void stat_told(struct stat_file *stat)
 {
     const struct object *object = &stat->object;
     const struct slot_header *header = &object->header;
-    uint64_t capacity = stat->is_packed ? slot_capacity(header->slot_size, header->attributes_size)
-                                        : header->size;
+    uint64_t capacity =
+        stat->is_packed ? slot_capacity(header->slot_size, header->attributes_size) : header->size;
     native_stated_send(stat->context, header, object->attributes, stat->is_packed,
         !place_equals(&object->home, &object->place), capacity);
 }

@@ -34,8 +34,8 @@ static void upload_over(struct upload *upload)
         native_op_fail(op, upload->machine.err);
 }
 
-static err_t check(const struct storage_config *config, const struct msg_upload *msg,
-    const char **ret_text)
+static err_t check(
+    const struct storage_config *config, const struct msg_upload *msg, const char **ret_text)
 {
     TRY(native_check_ack(msg->ack, ret_text));
     *ret_text = "a suffix is up to 6 letters, digits, _ and -";
@@ -61,8 +61,7 @@ static void refuse(struct storage_loop *loop, struct net_request *request,
     text_add(&both, "the upload names pool ");
     text_add_quoted(&both, span_of(msg->pool.data, msg->pool.size < 64 ? msg->pool.size : 64));
     text_add(&both, ", this storage is in pool %s", loop->storage->config.pool);
-    native_refuse_saying(
-        loop, request, err, err_has(err, ERR_CODE_WRONG_NODE) ? both.data : text);
+    native_refuse_saying(loop, request, err, err_has(err, ERR_CODE_WRONG_NODE) ? both.data : text);
 }
 
 /* Streams are fixed at format, loops are not: a loop may own none of a mount point. */

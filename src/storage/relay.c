@@ -82,10 +82,9 @@ static void copy_result(struct native_relay *relay, const struct object *object)
     relay->attributes = span_of(relay->attributes_bytes, object->attributes.size);
     relay->is_packed = object->place.kind == PLACE_PACKED;
     relay->is_forwarded = !place_equals(&object->home, &object->place);
-    relay->capacity =
-        relay->is_packed
-            ? slot_capacity(object->header.slot_size, object->header.attributes_size)
-            : object->header.size;
+    relay->capacity = relay->is_packed
+                          ? slot_capacity(object->header.slot_size, object->header.attributes_size)
+                          : object->header.size;
 }
 
 static void put(struct outlet *outlet, struct span data, bool is_last, struct machine *machine)

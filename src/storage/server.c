@@ -22,8 +22,7 @@ err_t storage_open(struct storage *storage, const struct storage_options *option
     list_init(&storage->tour.waiters);
     uint64_t loops = storage->config.loops ? storage->config.loops : options->processors;
     CHECK(loops > 0);
-    TRY(make_budget(
-        storage, (uint32_t)(loops < STORAGE_LOOPS_MAX ? loops : STORAGE_LOOPS_MAX), 0));
+    TRY(make_budget(storage, (uint32_t)(loops < STORAGE_LOOPS_MAX ? loops : STORAGE_LOOPS_MAX), 0));
     storage->loop_count = (uint16_t)storage->budget.loops;
     storage->answers = storage->loop_count;
     storage->verb = STORAGE_ENTERED;
@@ -218,8 +217,8 @@ static err_t take_tables(struct storage *storage)
     void *block;
     TRY(mem_take(&first->mem, &first->owner, mounts * sizeof *storage->tour.mounts, 0, &block));
     storage->tour.mounts = block;
-    TRY(mem_take(&first->mem, &first->owner, storage->loop_count * sizeof *storage->reports, 0,
-        &block));
+    TRY(mem_take(
+        &first->mem, &first->owner, storage->loop_count * sizeof *storage->reports, 0, &block));
     storage->reports = block;
     TRY(mem_take(&first->mem, &first->owner,
         storage->loop_count * mounts * sizeof(struct storage_mount_report), 0, &block));
@@ -316,8 +315,7 @@ static void write_log(void *context, enum event_level level, struct span line)
         options->write_log(options->context, level, line);
 }
 
-void storage_loop_enter(
-    struct storage *storage, uint16_t index, struct io *io, struct io *first)
+void storage_loop_enter(struct storage *storage, uint16_t index, struct io *io, struct io *first)
 {
     struct storage_loop *loop = &storage->loops[index];
     CHECK(index < storage->loop_count);

@@ -43,12 +43,12 @@
 struct storage;
 
 struct storage_options {
-    const struct storage_config *config;      /* checked; borrowed */
-    const struct handshake_secrets *secrets;  /* borrowed */
-    const char *http_address;                 /* for heartbeats; "" none; borrowed */
-    uint32_t processors;                      /* for loops = 0 */
-    uint32_t reserved_descriptors;            /* of the caller's own, at least the standard streams */
-    uint64_t descriptor_limit;                /* RLIMIT_NOFILE */
+    const struct storage_config *config;     /* checked; borrowed */
+    const struct handshake_secrets *secrets; /* borrowed */
+    const char *http_address;                /* for heartbeats; "" none; borrowed */
+    uint32_t processors;                     /* for loops = 0 */
+    uint32_t reserved_descriptors; /* of the caller's own, at least the standard streams */
+    uint64_t descriptor_limit;     /* RLIMIT_NOFILE */
     /* Where log lines go; called from every loop. NULL: nowhere. */
     void (*write_log)(void *context, enum event_level level, struct span line);
     enum event_level log_level;
@@ -149,7 +149,7 @@ struct storage_tour {
     struct storage *storage;
     uint16_t at; /* loop */
     bool is_out, is_wanted;
-    uint64_t number; /* of the newest that began */
+    uint64_t number;                   /* of the newest that began */
     struct storage_tour_mount *mounts; /* by position */
     struct list waiters;
 };
@@ -176,8 +176,12 @@ struct storage {
     uint8_t state;                     /* enum storage_state */
     uint16_t answers;                  /* still to come */
     enum storage_verb verb;            /* what they answer */
-    enum storage_office { OFFICE_NONE, OFFICE_OPEN, OFFICE_FINISH } office; /* due, outside a turn */
-    uint16_t listening;                /* loops */
+    enum storage_office {
+        OFFICE_NONE,
+        OFFICE_OPEN,
+        OFFICE_FINISH
+    } office;           /* due, outside a turn */
+    uint16_t listening; /* loops */
     bool is_stopping, is_stop_begun, is_heartbeat_on, is_ticking, has_mounts;
     uint64_t started_wall_ns, started_ns;
     struct net_tick tick; /* each second: free space, then a tour */
@@ -192,8 +196,7 @@ MUST err_t storage_open(struct storage *storage, const struct storage_options *o
 
 /** On the thread of loop `index`: enter it with its seam; `first` is the seam of loop 0. Its ledger
  * must have no other holders of memory of this storage. */
-void storage_loop_enter(
-    struct storage *storage, uint16_t index, struct io *io, struct io *first);
+void storage_loop_enter(struct storage *storage, uint16_t index, struct io *io, struct io *first);
 
 /** Turn until this loop is over. */
 void storage_loop_run(struct storage *storage, uint16_t index);

@@ -2,8 +2,8 @@
 
 #include "base/json.h"
 #include "base/units.h"
-#include "storage/native_op.h"
 #include "storage/internal.h"
+#include "storage/native_op.h"
 
 /* ---- sums over the loops ---- */
 
@@ -116,8 +116,8 @@ static void write_budget(struct json *json, const struct storage_budget *budget)
     json_bool(json, "is_shrunk", budget->is_shrunk);
     json_begin_object(json, "descriptors");
     for (int i = 0; i < STORAGE_DESCRIPTORS_COUNT; i++)
-        json_number(json, storage_descriptors_name((enum storage_descriptors)i),
-            budget->descriptors[i]);
+        json_number(
+            json, storage_descriptors_name((enum storage_descriptors)i), budget->descriptors[i]);
     json_end(json);
     json_number(json, "memory_sum", budget->memory_sum);
     json_begin_object(json, "memory");
@@ -169,8 +169,8 @@ static void write_streams(
     json_number(json, "log_commits", sum->log_commits);
     json_number(json, "log_records", sum->log_records);
     json_number(json, "checkpoints", sum->checkpoints);
-    json_number(json, "checkpoint_age_ms",
-        has_checkpoint ? (now_ns - sum->checkpoint_ns) / NS_PER_MS : 0);
+    json_number(
+        json, "checkpoint_age_ms", has_checkpoint ? (now_ns - sum->checkpoint_ns) / NS_PER_MS : 0);
     json_number(json, "lost_chunks", sum->lost_chunks);
     json_number(json, "rotten_batches", sum->rotten_batches);
     json_number(json, "torn_streams", sum->torn_streams);
@@ -183,7 +183,8 @@ static void write_mount(struct json *json, const struct storage *storage, uint32
     const struct storage_mount *it = &storage->mounts.all[position];
     const struct mount *mount = &it->mount;
     bool is_fenced = it->is_open && err_is(mount->fenced);
-    const char *state = err_is(it->err) && !is_fenced ? "out" : mount_state_name(mount_state(mount));
+    const char *state =
+        err_is(it->err) && !is_fenced ? "out" : mount_state_name(mount_state(mount));
     struct storage_mount_report sum = sum_mount(storage, position);
     json_begin_object(json, NULL);
     json_number(json, "index", config->index);

@@ -132,8 +132,9 @@ static void begin(struct storage *storage)
     tour->number++;
     for (uint32_t i = 0; i < storage->mounts.count; i++) {
         const struct storage_mount *it = &storage->mounts.all[i];
-        tour->mounts[i] = (struct storage_tour_mount){
-            .err = it->err, .total_bytes = it->mount.total_bytes, .free_bytes = it->mount.free_bytes};
+        tour->mounts[i] = (struct storage_tour_mount){.err = it->err,
+            .total_bytes = it->mount.total_bytes,
+            .free_bytes = it->mount.free_bytes};
     }
     tour->message.deliver = travel;
     io_post(storage->loops[0].io, storage->loops[0].io, &tour->message);

@@ -435,8 +435,9 @@ static void upload_tell(struct upload *upload, uint8_t ack)
 static int upload_early(struct machine *machine)
 {
     struct upload *upload = upload_of(machine);
-    if (err_is(upload->apply.err))
-        return machine_fail(machine, upload->apply.err);
+    err_t err = upload->apply.err;
+    if (err_is(err)) /* its record may be committed yet */
+        return machine_fail(machine, (err_t){err.site, ERR_CODE_OUTCOME_UNKNOWN, err.os});
     upload_tell(upload, ACK_MEMORY);
     if (binlog_commit_wait(&upload->stream->log, &upload->append, machine))
         return UPLOAD_APPLIED;

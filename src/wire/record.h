@@ -92,7 +92,8 @@ struct record {
     struct version base; /* the version this change was based on; 0.0 for upload */
     struct nonce nonce;
     uint64_t time_ns;
-    uint64_t watermark; /* every id of this stream up to this clock was in a record before */
+    uint64_t
+        watermark; /* LEASE: see there; other kinds: the lease that held, not read in format 1 */
     struct place home, target, freed;
     uint64_t content_offset; /* in the file's content */
     uint64_t total_size;     /* of the file's content after this change */

@@ -12,7 +12,8 @@ import unittest
 READY_SECONDS = 30
 COMMAND_SECONDS = 60
 
-CAIRN = os.environ.get("CAIRN", "build/dev/src/bin/cairn")
+BUILD = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../build/dev")
+CAIRN = os.path.abspath(os.environ.get("CAIRN", os.path.join(BUILD, "cairn")))
 
 # Exit codes, DESIGN section 9
 OK, FAILED, USAGE, NOT_FOUND, DENIED, UNAVAILABLE, CONFLICT, INTEGRITY, PARTIAL, INTERRUPTED = range(10)

@@ -53,8 +53,8 @@ class Up(ClusterTest):
         self.assertIn("c.ini:1", self.talk)
 
     def test_an_impossible_sum_is_refused(self):
-        self.up("--check", "--streams", "256", "--log-buffer-size", "64MiB", "--data", self.path("d"),
-            code=USAGE)
+        self.up("--check", "--streams", "255", "--log-buffer-size", "64MiB", "--log-segment-size", "128MiB",
+            "--data", self.path("d"), code=USAGE)
         self.assertIn("memory", self.talk)
 
     def test_listening_beyond_loopback_needs_a_secret_or_a_loud_wish(self):

@@ -10,8 +10,8 @@ static uint64_t current_seed;
 
 static void on_check(const char *what, const char *file, int line, const char *function)
 {
-    (void)fprintf(stderr, "seed %" PRIu64 ": CHECK %s at %s:%d %s\n", current_seed, what, file, line,
-        function);
+    (void)fprintf(stderr, "seed %" PRIu64 ": CHECK %s at %s:%d %s\n", current_seed, what, file,
+        line, function);
 }
 
 struct totals {

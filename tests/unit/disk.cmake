@@ -9,3 +9,10 @@ cairn_test(single_test
     LINKS cairn_disk cairn_sim)
 cairn_test(single_crash_test
     SOURCES unit/disk/single_crash_test.c unit/disk/single_bench.c LINKS cairn_disk cairn_sim)
+cairn_test(format_test SOURCES unit/disk/format_test.c LINKS cairn_disk)
+target_compile_definitions(format_test PRIVATE DISK_FORMAT_DOC="${PROJECT_SOURCE_DIR}/doc/disk-format.md")
+cairn_test(format_v1_test SOURCES unit/disk/format_v1_test.c LINKS cairn_disk cairn_sim)
+find_package(Python3 REQUIRED COMPONENTS Interpreter)
+add_test(NAME format_v1_image COMMAND Python3::Interpreter
+    ${CMAKE_CURRENT_SOURCE_DIR}/unit/disk/format_v1.py --check ${CMAKE_CURRENT_SOURCE_DIR}/unit/disk/format_v1.def)
+set_tests_properties(format_v1_image PROPERTIES TIMEOUT 60 LABELS unit)

@@ -190,6 +190,25 @@ TEST(what_was_appended_is_known_after_loading)
     end();
 }
 
+TEST(of_two_lines_of_a_path_the_last_is_read)
+{
+    begin();
+    struct resume resume;
+    struct manifest_line line;
+    size_t at = 0;
+    EXPECT_OK(resume_open(&resume, io, &mem, &owner, "m", false));
+    append(&resume, "a", 1);
+    append(&resume, "b", 2);
+    append(&resume, "a", 3);
+    resume_close(&resume);
+    EXPECT_OK(resume_open_to_read(&resume, io, &mem, &owner, "m"));
+    EXPECT(resume_next(&resume, &at, &line) && strcmp(line.path, "b") == 0);
+    EXPECT(resume_next(&resume, &at, &line) && strcmp(line.path, "a") == 0 && line.size == 3);
+    EXPECT(!resume_next(&resume, &at, &line));
+    resume_close(&resume);
+    end();
+}
+
 TEST(a_torn_line_is_cut_off_and_forgotten)
 {
     begin();

@@ -53,7 +53,8 @@ static struct fid upload(struct stand *stand, size_t size, unsigned mark)
     return fid;
 }
 
-static void expect_content(struct stand *stand, const struct fid *fid, const uint8_t *data, size_t size)
+static void expect_content(
+    struct stand *stand, const struct fid *fid, const uint8_t *data, size_t size)
 {
     struct store_call *call = store_call_new(stand->world, CALL_FIND, 1);
     call->find.fid = *fid;
