@@ -12,6 +12,8 @@ enum {
     CHECKPOINT_SNAPSHOT,
     CHECKPOINT_APPLIED,
     CHECKPOINT_MAP,
+    CHECKPOINT_MAP_STORE,
+    CHECKPOINT_MAP_WRITE,
     CHECKPOINT_MAPPED,
     CHECKPOINT_CHUNK,
     CHECKPOINT_CHUNK_SYNC,
@@ -168,6 +170,14 @@ void checkpoint_finish(struct checkpoint *checkpoint)
     checkpoint_request(checkpoint);
 }
 
+void checkpoint_seal_ended(struct checkpoint *checkpoint)
+{
+    if (!checkpoint->waits_for_seal)
+        return;
+    checkpoint->waits_for_seal = false;
+    machine_arrive(&checkpoint->machine);
+}
+
 bool checkpoint_is_running(const struct checkpoint *checkpoint)
 {
     return list_is_linked(&checkpoint->machine.link);
@@ -277,25 +287,61 @@ static int checkpoint_map(struct machine *machine)
 {
     struct checkpoint *checkpoint = checkpoint_of(machine);
     struct stream *stream = checkpoint->stream;
-    size_t size = slotmap_image_size(stream->options.chunk_size);
-    if (!checkpoint->ref.file) {
-        struct active_chunk *chunk = map_to_write(checkpoint);
-        if (!chunk)
-            return CHECKPOINT_CHUNK;
-        unsigned copy = slotmap_store(&chunk->map, checkpoint->map_image);
-        checkpoint->map_at = stream->options.chunk_size + copy * (uint64_t)size;
-        checkpoint->written = 0;
-        chunk_ref_copy(&checkpoint->ref, &chunk->ref);
-        stream_mark_dirty(stream, chunk->number);
+    struct active_chunk *chunk = map_to_write(checkpoint);
+    if (!chunk)
+        return CHECKPOINT_CHUNK;
+    if (chunk->is_being_sealed) {
+        checkpoint->map_index--;
+        checkpoint->waits_for_seal = true;
+        return machine_wait_in(machine, CHECKPOINT_MAP, 1);
     }
-    checkpoint->iov =
-        (struct iovec){checkpoint->map_image + checkpoint->written, size - checkpoint->written};
+    chunk->is_being_mapped = true;
+    chunk_ref_copy(&checkpoint->ref, &chunk->ref);
+    stream_mark_dirty(stream, chunk->number);
+    return checkpoint_submit(checkpoint, CHECKPOINT_MAP_STORE,
+        (struct io_op){.kind = IO_SYNC, .fd = checkpoint->ref.file->handle.fd});
+}
+
+static int checkpoint_map_store(struct machine *machine)
+{
+    struct checkpoint *checkpoint = checkpoint_of(machine);
+    struct stream *stream = checkpoint->stream;
+    if (checkpoint->op.result < 0)
+        return machine_fail(machine, ERR_RESULT(checkpoint->op.result));
+    struct active_chunk *chunk = stream_active_of(stream, checkpoint->ref.key.number);
+    CHECK(chunk != NULL);
+    unsigned copy = slotmap_store(&chunk->map, checkpoint->map_image);
+    checkpoint->map_at = stream->options.chunk_size
+                         + copy * (uint64_t)slotmap_image_size(stream->options.chunk_size);
+    checkpoint->written = 0;
+    return CHECKPOINT_MAP_WRITE;
+}
+
+static int checkpoint_map_write(struct machine *machine)
+{
+    struct checkpoint *checkpoint = checkpoint_of(machine);
+    size_t size = slotmap_image_size(checkpoint->stream->options.chunk_size);
+    checkpoint->iov = (struct iovec){
+        checkpoint->map_image + checkpoint->written, size - checkpoint->written};
     return checkpoint_submit(checkpoint, CHECKPOINT_MAPPED,
         (struct io_op){.kind = IO_WRITE,
             .fd = checkpoint->ref.file->handle.fd,
             .iov = &checkpoint->iov,
             .iov_count = 1,
             .offset = checkpoint->map_at + checkpoint->written});
+}
+
+/* The chunk may be sealed again; the maker may have waited for that. */
+static void checkpoint_release_map(struct checkpoint *checkpoint)
+{
+    struct stream *stream = checkpoint->stream;
+    struct active_chunk *chunk =
+        checkpoint->ref.file ? stream_active_of(stream, checkpoint->ref.key.number) : NULL;
+    chunk_release(stream->options.files, &checkpoint->ref);
+    if (!chunk || !chunk->is_being_mapped)
+        return;
+    chunk->is_being_mapped = false;
+    maker_kick(stream);
 }
 
 static int checkpoint_mapped(struct machine *machine)
@@ -305,8 +351,9 @@ static int checkpoint_mapped(struct machine *machine)
         return machine_fail(
             machine, checkpoint->op.result < 0 ? ERR_RESULT(checkpoint->op.result) : ERR(IO, EIO));
     checkpoint->written += (size_t)checkpoint->op.result;
-    if (checkpoint->written == slotmap_image_size(checkpoint->stream->options.chunk_size))
-        chunk_release(checkpoint->stream->options.files, &checkpoint->ref);
+    if (checkpoint->written < slotmap_image_size(checkpoint->stream->options.chunk_size))
+        return CHECKPOINT_MAP_WRITE;
+    checkpoint_release_map(checkpoint);
     return CHECKPOINT_MAP;
 }
 
@@ -540,7 +587,7 @@ static int checkpoint_unwind(struct machine *machine)
     err_t err = machine->err;
     machine->err = ERR_OK;
     io_handle_close(stream->options.io, &checkpoint->handle);
-    chunk_release(stream->options.files, &checkpoint->ref);
+    checkpoint_release_map(checkpoint);
     single_dirty_close(&stream->singles);
     checkpoint_tell(checkpoint, err);
     if (err_is(err)) {
@@ -575,8 +622,12 @@ static const struct stage checkpoint_stages[CHECKPOINT_STAGES] = {
     [CHECKPOINT_SLEEP] = {"sleep", checkpoint_sleep, BIT(CHECKPOINT_SNAPSHOT), 0},
     [CHECKPOINT_SNAPSHOT] = {"snapshot", checkpoint_take_snapshot, BIT(CHECKPOINT_APPLIED), 0},
     [CHECKPOINT_APPLIED] = {"applied", checkpoint_applied, BIT(CHECKPOINT_MAP), 30000},
-    [CHECKPOINT_MAP] = {"map", checkpoint_map, BIT(CHECKPOINT_MAPPED) | BIT(CHECKPOINT_CHUNK), 0},
-    [CHECKPOINT_MAPPED] = {"mapped", checkpoint_mapped, BIT(CHECKPOINT_MAP), 5000},
+    [CHECKPOINT_MAP] = {"map", checkpoint_map, BIT(CHECKPOINT_MAP_STORE) | BIT(CHECKPOINT_CHUNK),
+        60000},
+    [CHECKPOINT_MAP_STORE] = {"map-store", checkpoint_map_store, BIT(CHECKPOINT_MAP_WRITE), 60000},
+    [CHECKPOINT_MAP_WRITE] = {"map-write", checkpoint_map_write, BIT(CHECKPOINT_MAPPED), 0},
+    [CHECKPOINT_MAPPED] = {"mapped", checkpoint_mapped,
+        BIT(CHECKPOINT_MAP_WRITE) | BIT(CHECKPOINT_MAP), 5000},
     [CHECKPOINT_CHUNK] = {"chunk", checkpoint_chunk,
         BIT(CHECKPOINT_CHUNK_SYNC) | BIT(CHECKPOINT_SINGLES), 0},
     [CHECKPOINT_CHUNK_SYNC] = {"chunk-sync", checkpoint_chunk_sync, BIT(CHECKPOINT_CHUNK_SYNCED),

@@ -68,7 +68,7 @@ struct checkpoint {
     uint32_t at_number;      /* chunk at which the walk goes on */
     uint64_t map_at;         /* where the map's image goes in the chunk file */
     struct freed_slot punch; /* being given back */
-    bool is_idle, is_wanted, waits_for_log;
+    bool is_idle, is_wanted, waits_for_log, waits_for_seal;
     bool is_last, is_final; /* a last one is asked for; the one under way is it */
     uint32_t map_index;     /* which of the chunks that take new slots comes next */
     char path[CHECKPOINT_NAME_MAX], chunk_path[CHUNK_NAME_MAX];
@@ -90,6 +90,8 @@ bool checkpoint_would_drop(const struct checkpoint *checkpoint);
 void checkpoint_finish(struct checkpoint *checkpoint);
 /** The log released something: the one under way may be waiting for it. */
 void checkpoint_log_moved(struct checkpoint *checkpoint);
+/** The maker has sealed a chunk, or given it up: the one under way may be waiting for it. */
+void checkpoint_seal_ended(struct checkpoint *checkpoint);
 bool checkpoint_is_running(const struct checkpoint *checkpoint);
 void checkpoint_fini(struct checkpoint *checkpoint);
 

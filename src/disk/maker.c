@@ -5,6 +5,7 @@
 enum {
     MAKER_PICK,
     MAKER_SEAL,
+    MAKER_SEAL_WRITE,
     MAKER_SEALED,
     MAKER_SPACE,
     MAKER_CREATE,
@@ -134,7 +135,8 @@ static int maker_pick(struct machine *machine)
         return MAKER_UNWIND;
     if (stream->state == STREAM_FAILED)
         return maker_sleep(maker);
-    if (stream->sealing.ref.file && stream->sealing.outstanding == 0) {
+    if (stream->sealing.ref.file && stream->sealing.outstanding == 0
+        && !stream->sealing.is_being_mapped) {
         maker->copy = 0;
         return MAKER_SEAL;
     }
@@ -155,19 +157,29 @@ static int maker_seal(struct machine *machine)
     struct maker *maker = maker_of(machine);
     struct stream *stream = maker->stream;
     struct active_chunk *full = &stream->sealing;
-    if (maker->copy == SLOTMAP_COPIES) {
-        struct chunk_entry *entry = chunk_table_find(&stream->chunks, full->number);
-        if (entry)
-            entry->is_dirty = true;
-        chunk_release(stream->options.files, &full->ref);
-        maker->sealed++;
-        stream_serve_waiters(stream);
-        return MAKER_PICK;
-    }
+    full->is_being_sealed = true;
+    if (maker->copy < SLOTMAP_COPIES)
+        return maker_submit(
+            maker, MAKER_SEAL_WRITE, maker_op(maker, IO_SYNC, full->ref.file->handle.fd));
+    stream_mark_dirty(stream, full->number);
+    full->is_being_sealed = false;
+    chunk_release(stream->options.files, &full->ref);
+    maker->sealed++;
+    checkpoint_seal_ended(stream->checkpoint);
+    stream_serve_waiters(stream);
+    return MAKER_PICK;
+}
+
+static int maker_seal_write(struct machine *machine)
+{
+    struct maker *maker = maker_of(machine);
+    struct active_chunk *full = &maker->stream->sealing;
+    if (maker->op.result < 0)
+        return machine_fail(machine, ERR_RESULT(maker->op.result));
     maker->copy++;
     maker->done = 0;
     unsigned place = slotmap_store(&full->map, maker->images);
-    uint64_t at = stream->options.chunk_size + place * maker->image_size;
+    uint64_t at = maker->stream->options.chunk_size + place * maker->image_size;
     return maker_write(
         maker, MAKER_SEALED, full->ref.file->handle.fd, maker->images, maker->image_size, at);
 }
@@ -408,7 +420,8 @@ static int maker_cover(struct machine *machine)
     unsigned copy = slotmap_store(&making->map, maker->images);
     maker->map_at = stream->options.chunk_size + copy * (uint64_t)maker->image_size;
     maker->done = 0;
-    return MAKER_STORE;
+    return maker_submit(
+        maker, MAKER_STORE, maker_op(maker, IO_SYNC, making->ref.file->handle.fd));
 }
 
 /* What was found free is written down before it is given out: a map that calls it live still would
@@ -416,6 +429,8 @@ static int maker_cover(struct machine *machine)
 static int maker_store(struct machine *machine)
 {
     struct maker *maker = maker_of(machine);
+    if (maker->op.result < 0)
+        return machine_fail(machine, ERR_RESULT(maker->op.result));
     stream_mark_dirty(maker->stream, maker->key.number);
     return maker_write(maker, MAKER_STORED, maker->stream->making.ref.file->handle.fd,
         maker->images + maker->done, maker->image_size - maker->done, maker->map_at + maker->done);
@@ -524,6 +539,8 @@ static int maker_unwind(struct machine *machine)
     io_handle_close(stream->options.io, &maker->handle);
     chunk_release(stream->options.files, &stream->making.ref);
     stream->making.number = 0;
+    stream->sealing.is_being_sealed = false;
+    checkpoint_seal_ended(stream->checkpoint);
     if (maker->is_created) {
         maker->is_created = false;
         chunk_forget(stream->options.files, &maker->key);
@@ -566,7 +583,8 @@ static int maker_done(struct machine *machine)
 
 static const struct stage maker_stages[MAKER_STAGES] = {
     [MAKER_PICK] = {"pick", maker_pick, BIT(MAKER_SEAL) | BIT(MAKER_SPACE) | BIT(MAKER_ACQUIRE), 0},
-    [MAKER_SEAL] = {"seal", maker_seal, BIT(MAKER_SEALED) | BIT(MAKER_PICK), 0},
+    [MAKER_SEAL] = {"seal", maker_seal, BIT(MAKER_SEAL_WRITE) | BIT(MAKER_PICK), 0},
+    [MAKER_SEAL_WRITE] = {"seal-write", maker_seal_write, BIT(MAKER_SEALED), 60000},
     [MAKER_SEALED] = {"sealed", maker_sealed, BIT(MAKER_SEAL), 5000},
     [MAKER_SPACE] = {"space", maker_space, BIT(MAKER_CREATE), 30000},
     [MAKER_CREATE] = {"create", maker_create, BIT(MAKER_ALLOCATE) | BIT(MAKER_FULL), 5000},

@@ -58,6 +58,9 @@ struct active_chunk {
     uint32_t number;
     uint32_t reserve_end; /* slots up to here are given out or were used before, bytes */
     uint32_t outstanding; /* reservations that are neither committed nor cancelled */
+    /* Its map is being written by a checkpoint, or by the maker: one at a time. Before a copy is
+     * written the other one is made durable, so that a power loss never takes both. */
+    bool is_being_mapped, is_being_sealed;
 };
 
 struct reservation {
