@@ -242,7 +242,9 @@ static struct call *begin(uint32_t index, struct writer *ret)
     struct call *it = &set.calls[index];
     char id[FID_TEXT_MAX];
     memcpy(id, it->id, sizeof id);
-    *it = (struct call){.call = {.on_frame = on_frame, .on_end = on_end, .context = it,
+    *it = (struct call){.call = {.on_frame = on_frame,
+                            .on_end = on_end,
+                            .context = it,
                             .deadline_ns = io_now(set.client_io) + 60 * NS_PER_S}};
     memcpy(it->id, id, sizeof id);
     *ret = net_call_begin(&it->call);
