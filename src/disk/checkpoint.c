@@ -35,7 +35,7 @@ enum {
 
 #define CHECKPOINT_RETRY_NS UINT64_C(200000000)
 
-/* ---- the file: 0 magic | 4 CRC of bytes 8.. | 8 format u32 | 12 machine u32 | 16 mount, stream, clean, 0
+/* ---- the file: 0 magic | 4 CRC of bytes 8 to the last entry | 8 format u32 | 12 machine u32 | 16 mount, stream, clean, 0
  * 20 next chunk u32 | 24 generation | 32 LSN | 40 incarnation | 48 lease | 56 live count
  * 64 zero | 72 active chunk u32 | 76 chunk size u32 | 80 chunk count u32 | 84 sealing chunk u32
  * 88 storage uuid | 104 mount uuid | 120 next chunk u32 | zeros up to 160 | entries: number, end, live, free (u32 each) ---- */
@@ -350,12 +350,16 @@ static int checkpoint_chunk_synced(struct machine *machine)
     return CHECKPOINT_CHUNK;
 }
 
+/* A sync that failed is told once, perhaps to an upload: what it covered is lost, and the syncs of this
+ * checkpoint that came later know nothing of it. So nothing is written down once the stream failed. */
 static int checkpoint_singles(struct machine *machine)
 {
     struct checkpoint *checkpoint = checkpoint_of(machine);
     struct stream *stream = checkpoint->stream;
     if (err_is(stream->singles.chain.err))
         return machine_fail(machine, stream->singles.chain.err);
+    if (checkpoint->stream->state == STREAM_FAILED)
+        return machine_fail(machine, checkpoint->stream->failure);
     checkpoint_path(checkpoint->path, stream->options.stream, checkpoint->generation + 1);
     checkpoint->written = 0;
     return checkpoint_submit(checkpoint, CHECKPOINT_OPEN,
@@ -376,6 +380,8 @@ static int checkpoint_opened(struct machine *machine)
 static int checkpoint_write(struct machine *machine)
 {
     struct checkpoint *checkpoint = checkpoint_of(machine);
+    if (checkpoint->stream->state == STREAM_FAILED)
+        return machine_fail(machine, checkpoint->stream->failure);
     checkpoint->iov = (struct iovec){
         checkpoint->image + checkpoint->written, checkpoint->image_size - checkpoint->written};
     return checkpoint_submit(checkpoint, CHECKPOINT_WRITTEN,
@@ -423,6 +429,8 @@ static int checkpoint_succeed(struct machine *machine)
     struct checkpoint *checkpoint = checkpoint_of(machine);
     if (checkpoint->op.result < 0)
         return machine_fail(machine, ERR_RESULT(checkpoint->op.result));
+    if (checkpoint->stream->state == STREAM_FAILED)
+        return machine_fail(machine, checkpoint->stream->failure);
     checkpoint->generation++;
     checkpoint->count++;
     checkpoint->last_ns = io_now(checkpoint->stream->options.io);

@@ -84,8 +84,8 @@ static int upload_admit(struct machine *machine)
         err = store_stream_for_upload(upload->store, upload->request.mount, &upload->stream);
     if (err_is(err))
         return machine_fail(machine, err);
-    if (!stream_take_clock(upload->stream, &upload->log_waiter, machine,
-            &upload->header.identity.clock, &err))
+    if (!stream_take_clock(
+            upload->stream, &upload->log_waiter, machine, &upload->header.identity.clock, &err))
         return machine_wait_in(machine, UPLOAD_ADMIT, 1);
     if (!err_is(err))
         err = upload_set_identity(upload);
@@ -469,6 +469,9 @@ static int upload_applied(struct machine *machine)
 {
     struct upload *upload = upload_of(machine);
     err_t err = upload->is_single ? upload->entry.chain.err : upload->apply.err;
+    bool is_doubtful = upload->is_referenced && upload->stream->state != STREAM_OPEN;
+    if (!err_is(err) && is_doubtful && !upload->is_told)
+        err = upload->stream->failure; /* a failed sync is told once, perhaps to another upload */
     if (err_is(err)) {
         stream_fail(upload->stream, err);
         return machine_fail(machine, (err_t){err.site, ERR_CODE_OUTCOME_UNKNOWN, err.os});
