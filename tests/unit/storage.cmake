@@ -8,3 +8,5 @@ cairn_test(storage_config_test SOURCES unit/storage/config_test.c LINKS cairn_st
 cairn_test(storage_budget_test SOURCES unit/storage/budget_test.c LINKS cairn_storage)
 cairn_test(storage_placement_test SOURCES unit/storage/placement_test.c LINKS cairn_storage)
 cairn_test(storage_role_sim_test SOURCES unit/storage/role_sim_test.c LINKS cairn_sim cairn_storage)
+cairn_test(storage_check_test SOURCES unit/storage/check_test.c unit/storage/hall.c
+    LINKS cairn_storage)
