@@ -194,6 +194,17 @@ static bool write_is_damaged(struct sim_task *task, uint64_t size)
     return true;
 }
 
+static bool sync_is_ignored(const struct sim_task *task)
+{
+    const char *part = disk_of(task)->options.ignores_sync_of;
+    if (!part || !task->description->inode)
+        return false;
+    char text[2 * SIM_PATH_MAX];
+    return strstr(
+               sim_mount_inode_path(task->description->mount, task->description->inode, text), part)
+           != NULL;
+}
+
 static int64_t execute_write(struct sim_task *task)
 {
     int refused = check_transfer(task, true);
@@ -214,7 +225,7 @@ static int64_t execute_write(struct sim_task *task)
     if (!write_is_damaged(task, size))
         write_bytes(task, size);
     disk->tree.pages_used += content->pages_allocated - pages;
-    if (task->op->write_flags & IO_WRITE_DSYNC)
+    if (task->op->write_flags & IO_WRITE_DSYNC && !sync_is_ignored(task))
         sim_content_sync_range(content, offset, size);
     return (int64_t)size;
 }
@@ -274,6 +285,10 @@ static int64_t execute_sync(struct sim_task *task)
     if (prng_chance(&disk->prng, disk->faults.sync_error_per_million)) {
         sync_fail(task);
         return -EIO;
+    }
+    if (sync_is_ignored(task)) {
+        sim_disk_cancel(task);
+        return 0;
     }
     if (!task->has_snapshot) {
         sim_tree_sync(&disk->tree, inode, task->change_sequence);

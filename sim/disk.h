@@ -17,6 +17,8 @@ struct sim_disk_options {
     bool sync_makes_name_durable; /* of the file synced, as ext4 does */
     bool garbles;                 /* a write in flight at power loss may leave noise in its bytes */
     bool refuses_direct;          /* O_DIRECT: -EINVAL at open; never drawn */
+    const char *ignores_sync_of;  /* a liar, for canaries: syncs of whatever has this in its path do
+                                     nothing, with success; never drawn */
 };
 
 void sim_disk_options_draw(struct sim_disk_options *options, struct prng *prng);

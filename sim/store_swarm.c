@@ -31,9 +31,11 @@ struct swarm {
     unsigned in_flight_max;
     uint32_t size_max; /* of contents */
     enum store_swarm_fault fault;
-    bool has_fault;   /* one was switched on in this life */
-    bool has_stepped; /* the wall clock jumped: ids may have to wait for a lease */
-    bool is_small;    /* the disk may run full */
+    bool has_fault;      /* one was switched on in this life */
+    bool has_stepped;    /* the wall clock jumped: ids may have to wait for a lease */
+    bool has_lost_names; /* the sync of a directory failed */
+    bool walks_often;
+    bool is_small; /* the disk may run full */
     uint32_t number;
     uint8_t metadata[METADATA_MAX];
 };
@@ -121,6 +123,7 @@ static void draw_options(struct swarm *swarm, struct store_lab_options *options)
     swarm->fault = chance(swarm, 45)
                        ? (enum store_swarm_fault)(1 + below(swarm, SWARM_FAULT_COUNT - 1))
                        : SWARM_FAULT_NONE;
+    swarm->walks_often = chance(swarm, 5) || swarm->options->trace;
     static const uint8_t widths[] = {1, 2, 4, 6};
     swarm->in_flight_max = widths[below(swarm, ARRAY_LEN(widths))];
 }
@@ -407,7 +410,7 @@ static void upload_told(struct swarm *swarm, struct flight *flight)
     const struct file_result *result = &flight->call->upload.result;
     const struct model_content *content = flight->upload->content;
     see_clock(swarm, flight);
-    bool is_memory = result->ack == ACK_MEMORY;
+    bool is_memory = result->ack == ACK_MEMORY && !swarm->options->acknowledges_early;
     if (flight->expects_refusal)
         fail(swarm, "#%u: a bad upload was acknowledged", flight->number);
     if (result->size != content->size
@@ -663,11 +666,26 @@ static void see_death(struct swarm *swarm)
         store_call_free(flight->call);
         *flight = (struct flight){0};
     }
+    if (swarm->has_lost_names)
+        sim_node_power_loss(swarm->lab.node);
     store_lab_bury(&swarm->lab);
     swarm->result->crashes++;
 }
 
 /* ---- a life of the process ---- */
+
+static bool is_directory(const char *path)
+{
+    const char *name = strrchr(path, '/') + 1;
+    return strlen(name) <= strlen("singles") && !strchr(name, '.');
+}
+
+static void see_disk_op(void *context, const struct sim_disk_event *event)
+{
+    struct swarm *swarm = context;
+    if (event->kind == IO_SYNC && event->result < 0 && is_directory(event->path))
+        swarm->has_lost_names = true;
+}
 
 static bool something_happened(void *context)
 {
@@ -704,6 +722,13 @@ static void describe_hang(struct swarm *swarm)
     fail(swarm, "hangs:%s", text);
 }
 
+static void walk(struct swarm *swarm, const char *when)
+{
+    struct store_walk walk;
+    if (!store_walk(&walk, &swarm->lab, &swarm->model, swarm->has_fault))
+        fail(swarm, "%s: %s", when, walk.failure);
+}
+
 /* Turn the world until an operation ends; false: the process died, or hangs. */
 static bool wait_for_one(struct swarm *swarm)
 {
@@ -716,6 +741,8 @@ static bool wait_for_one(struct swarm *swarm)
     for (unsigned i = 0; i < IN_FLIGHT_MAX; i++)
         if (swarm->flights[i].call && swarm->flights[i].call->is_done)
             see_done(swarm, &swarm->flights[i]);
+    if (flights_count(swarm) == 0 && swarm->lab.fences == 0 && swarm->walks_often)
+        walk(swarm, "between operations");
     return !has_failed(swarm);
 }
 
@@ -868,13 +895,6 @@ static void forget_uploads(struct swarm *swarm)
     }
 }
 
-static void walk(struct swarm *swarm, const char *when)
-{
-    struct store_walk walk;
-    if (!store_walk(&walk, &swarm->lab, &swarm->model))
-        fail(swarm, "%s: %s", when, walk.failure);
-}
-
 static void arm_crash(struct swarm *swarm, uint64_t within)
 {
     enum sim_crash how = chance(swarm, 50) ? SIM_CRASH_KILL : SIM_CRASH_POWER;
@@ -890,6 +910,7 @@ static void disarm_crash(struct swarm *swarm)
 static void boot(struct swarm *swarm)
 {
     clear_faults(swarm);
+    swarm->has_lost_names = false;
     for (unsigned attempt = 0;; attempt++) {
         bool may_crash = attempt < 3 && chance(swarm, 30);
         if (may_crash)
@@ -945,6 +966,12 @@ static void end_life(struct swarm *swarm)
             walk(swarm, "at rest");
         if (has_failed(swarm))
             return;
+    }
+    /* A file system that could not sync a directory is not gone on with: journals end there. The
+     * machine is restarted, and what is on disk is what counts. */
+    if (swarm->has_lost_names) {
+        store_lab_kill(&swarm->lab, true);
+        return;
     }
     switch (below(swarm, 4)) {
     case 0:
@@ -1009,7 +1036,10 @@ void store_swarm_run(const struct store_swarm_options *options, struct store_swa
     store_model_init(&swarm->model);
     struct store_lab_options lab;
     draw_options(swarm, &lab);
+    lab.disk.ignores_sync_of = options->ignores_sync_of;
     store_lab_init(&swarm->lab, swarm->world, &lab);
+    sim_world_observe(
+        swarm->world, &(struct sim_observer){.context = swarm, .disk_op = see_disk_op});
     run(swarm);
     ret->hash = sim_world_hash(swarm->world);
     ret->io_count = sim_world_op_count(swarm->world);

@@ -23,9 +23,9 @@ enum store_swarm_fault {
 struct store_swarm_options {
     uint64_t seed;
     FILE *trace; /* NULL: none */
-    /* canaries: the disk ignores the syncs of files beneath this path; NULL: honest */
-    const char *ignores_sync_of;
-    bool acknowledges_early; /* an upload is told as durable when it was only begun */
+    /* canaries: mistakes that the swarm must find */
+    const char *ignores_sync_of; /* syncs of what has this in its path do nothing; NULL: honest */
+    bool acknowledges_early;     /* uploads are told as durable before their commit */
 };
 
 struct store_swarm_result {

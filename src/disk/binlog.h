@@ -124,6 +124,8 @@ MUST err_t binlog_open(struct binlog *log, const struct binlog_options *options,
 bool binlog_has_room(const struct binlog *log, size_t record_size);
 void binlog_wait(struct binlog *log, struct log_waiter *waiter, struct machine *machine);
 void binlog_wait_cancel(struct log_waiter *waiter);
+/** Who waits looks again: there is room, or the stream takes nothing any more. */
+void binlog_wake_waiters(struct binlog *log);
 
 /** Append: assigns LSN and incarnation, copies everything (the caller's spans are free again), and
  * lets `machine` arrive when the commit has ended (append->err). machine NULL: nobody waits

@@ -20,6 +20,5 @@ void binlog_commit_kick(struct binlog *log);
 void binlog_prepare_start(struct binlog *log);
 void binlog_prepare_kick(struct binlog *log);
 /** Whoever waits for room looks again. */
-void binlog_wake_waiters(struct binlog *log);
 
 #endif

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "base/crc.h"
+#include "disk/maker.h"
 #include "disk/stream.h"
 
 enum {
@@ -11,6 +12,8 @@ enum {
     CHECKPOINT_SNAPSHOT,
     CHECKPOINT_APPLIED,
     CHECKPOINT_MAP,
+    CHECKPOINT_MAP_STORE,
+    CHECKPOINT_MAP_WRITE,
     CHECKPOINT_MAPPED,
     CHECKPOINT_CHUNK,
     CHECKPOINT_CHUNK_SYNC,
@@ -19,7 +22,6 @@ enum {
     CHECKPOINT_OPEN,
     CHECKPOINT_WRITE,
     CHECKPOINT_WRITTEN,
-    CHECKPOINT_RESIZED,
     CHECKPOINT_SYNCED,
     CHECKPOINT_FINISH,
     CHECKPOINT_PUNCH,
@@ -28,11 +30,14 @@ enum {
     CHECKPOINT_DROP,
     CHECKPOINT_DROPPED,
     CHECKPOINT_UNWIND,
+    CHECKPOINT_SLEEP_OVER,
     CHECKPOINT_DONE,
     CHECKPOINT_STAGES
 };
 
-/* ---- the file: 0 magic | 4 CRC of bytes 8.. | 8 format u32 | 12 machine u32 | 16 mount, stream, clean, 0
+#define CHECKPOINT_RETRY_NS UINT64_C(200000000)
+
+/* ---- the file: 0 magic | 4 CRC of bytes 8 to the last entry | 8 format u32 | 12 machine u32 | 16 mount, stream, clean, 0
  * 20 next chunk u32 | 24 generation | 32 LSN | 40 incarnation | 48 lease | 56 live count
  * 64 zero | 72 active chunk u32 | 76 chunk size u32 | 80 chunk count u32 | 84 sealing chunk u32
  * 88 storage uuid | 104 mount uuid | 120 next chunk u32 | zeros up to 160 | entries: number, end, live, free (u32 each) ---- */
@@ -66,7 +71,10 @@ err_t checkpoint_open(struct span bytes, struct checkpoint_header *ret)
 {
     if (bytes.size < CHECKPOINT_HEADER_SIZE || get_u32(bytes.data) != CHECKPOINT_MAGIC)
         return ERR(CORRUPT, 0);
-    if (get_u32(bytes.data + 4) != crc32_update(0, bytes.data + 8, bytes.size - 8))
+    uint64_t size =
+        CHECKPOINT_HEADER_SIZE + (uint64_t)get_u32(bytes.data + 80) * CHUNK_ENTRY_IMAGE_SIZE;
+    if (size > bytes.size
+        || get_u32(bytes.data + 4) != crc32_update(0, bytes.data + 8, (size_t)size - 8))
         return ERR(CORRUPT, 0);
     if (get_u32(bytes.data + 8) != CHECKPOINT_FORMAT)
         return ERR(FORMAT, 0);
@@ -88,8 +96,7 @@ err_t checkpoint_open(struct span bytes, struct checkpoint_header *ret)
         .next_chunk_ready = get_u32(p + 120)};
     memcpy(ret->storage_uuid, p + 88, 16);
     memcpy(ret->mount_uuid, p + 104, 16);
-    uint64_t size = CHECKPOINT_HEADER_SIZE + (uint64_t)ret->chunk_count * CHUNK_ENTRY_IMAGE_SIZE;
-    return size == bytes.size ? ERR_OK : ERR(CORRUPT, 0);
+    return ERR_OK;
 }
 
 void checkpoint_path(char path[CHECKPOINT_NAME_MAX], uint8_t stream, uint64_t generation)
@@ -163,6 +170,14 @@ void checkpoint_finish(struct checkpoint *checkpoint)
     checkpoint_request(checkpoint);
 }
 
+void checkpoint_seal_ended(struct checkpoint *checkpoint)
+{
+    if (!checkpoint->waits_for_seal)
+        return;
+    checkpoint->waits_for_seal = false;
+    machine_arrive(&checkpoint->machine);
+}
+
 bool checkpoint_is_running(const struct checkpoint *checkpoint)
 {
     return list_is_linked(&checkpoint->machine.link);
@@ -189,6 +204,8 @@ static bool chunk_is_droppable(const struct stream *stream, const struct chunk_e
     for (size_t i = 0; i < ARRAY_LEN(all); i++)
         if (all[i]->ref.file && all[i]->ref.key.number == entry->number)
             return false;
+    if (stream->maker->key.number == entry->number)
+        return false; /* it is being reopened */
     return entry->live_count == 0;
 }
 
@@ -234,6 +251,8 @@ static int checkpoint_take_snapshot(struct machine *machine)
         return machine_fail(machine, stream->failure);
     checkpoint->is_final = checkpoint->is_last;
     checkpoint_snapshot(checkpoint, stream->log.lsn_durable, checkpoint->is_final);
+    chunk_table_mark_idle(
+        &stream->chunks); /* what emptied them is applied when it is time to drop */
     if (binlog_applied_lsn(&stream->log) >= checkpoint->lsn)
         return CHECKPOINT_APPLIED;
     checkpoint->waits_for_log = true;
@@ -268,25 +287,61 @@ static int checkpoint_map(struct machine *machine)
 {
     struct checkpoint *checkpoint = checkpoint_of(machine);
     struct stream *stream = checkpoint->stream;
-    size_t size = slotmap_image_size(stream->options.chunk_size);
-    if (!checkpoint->ref.file) {
-        struct active_chunk *chunk = map_to_write(checkpoint);
-        if (!chunk)
-            return CHECKPOINT_CHUNK;
-        unsigned copy = slotmap_store(&chunk->map, checkpoint->map_image);
-        checkpoint->map_at = stream->options.chunk_size + copy * (uint64_t)size;
-        checkpoint->written = 0;
-        chunk_ref_copy(&checkpoint->ref, &chunk->ref);
-        stream_mark_dirty(stream, chunk->number);
+    struct active_chunk *chunk = map_to_write(checkpoint);
+    if (!chunk)
+        return CHECKPOINT_CHUNK;
+    if (chunk->is_being_sealed) {
+        checkpoint->map_index--;
+        checkpoint->waits_for_seal = true;
+        return machine_wait_in(machine, CHECKPOINT_MAP, 1);
     }
-    checkpoint->iov =
-        (struct iovec){checkpoint->map_image + checkpoint->written, size - checkpoint->written};
+    chunk->is_being_mapped = true;
+    chunk_ref_copy(&checkpoint->ref, &chunk->ref);
+    stream_mark_dirty(stream, chunk->number);
+    return checkpoint_submit(checkpoint, CHECKPOINT_MAP_STORE,
+        (struct io_op){.kind = IO_SYNC, .fd = checkpoint->ref.file->handle.fd});
+}
+
+static int checkpoint_map_store(struct machine *machine)
+{
+    struct checkpoint *checkpoint = checkpoint_of(machine);
+    struct stream *stream = checkpoint->stream;
+    if (checkpoint->op.result < 0)
+        return machine_fail(machine, ERR_RESULT(checkpoint->op.result));
+    struct active_chunk *chunk = stream_active_of(stream, checkpoint->ref.key.number);
+    CHECK(chunk != NULL);
+    unsigned copy = slotmap_store(&chunk->map, checkpoint->map_image);
+    checkpoint->map_at = stream->options.chunk_size
+                         + copy * (uint64_t)slotmap_image_size(stream->options.chunk_size);
+    checkpoint->written = 0;
+    return CHECKPOINT_MAP_WRITE;
+}
+
+static int checkpoint_map_write(struct machine *machine)
+{
+    struct checkpoint *checkpoint = checkpoint_of(machine);
+    size_t size = slotmap_image_size(checkpoint->stream->options.chunk_size);
+    checkpoint->iov = (struct iovec){
+        checkpoint->map_image + checkpoint->written, size - checkpoint->written};
     return checkpoint_submit(checkpoint, CHECKPOINT_MAPPED,
         (struct io_op){.kind = IO_WRITE,
             .fd = checkpoint->ref.file->handle.fd,
             .iov = &checkpoint->iov,
             .iov_count = 1,
             .offset = checkpoint->map_at + checkpoint->written});
+}
+
+/* The chunk may be sealed again; the maker may have waited for that. */
+static void checkpoint_release_map(struct checkpoint *checkpoint)
+{
+    struct stream *stream = checkpoint->stream;
+    struct active_chunk *chunk =
+        checkpoint->ref.file ? stream_active_of(stream, checkpoint->ref.key.number) : NULL;
+    chunk_release(stream->options.files, &checkpoint->ref);
+    if (!chunk || !chunk->is_being_mapped)
+        return;
+    chunk->is_being_mapped = false;
+    maker_kick(stream);
 }
 
 static int checkpoint_mapped(struct machine *machine)
@@ -296,8 +351,9 @@ static int checkpoint_mapped(struct machine *machine)
         return machine_fail(
             machine, checkpoint->op.result < 0 ? ERR_RESULT(checkpoint->op.result) : ERR(IO, EIO));
     checkpoint->written += (size_t)checkpoint->op.result;
-    if (checkpoint->written == slotmap_image_size(checkpoint->stream->options.chunk_size))
-        chunk_release(checkpoint->stream->options.files, &checkpoint->ref);
+    if (checkpoint->written < slotmap_image_size(checkpoint->stream->options.chunk_size))
+        return CHECKPOINT_MAP_WRITE;
+    checkpoint_release_map(checkpoint);
     return CHECKPOINT_MAP;
 }
 
@@ -341,12 +397,16 @@ static int checkpoint_chunk_synced(struct machine *machine)
     return CHECKPOINT_CHUNK;
 }
 
+/* A sync that failed is told once, perhaps to an upload: what it covered is lost, and the syncs of this
+ * checkpoint that came later know nothing of it. So nothing is written down once the stream failed. */
 static int checkpoint_singles(struct machine *machine)
 {
     struct checkpoint *checkpoint = checkpoint_of(machine);
     struct stream *stream = checkpoint->stream;
     if (err_is(stream->singles.chain.err))
         return machine_fail(machine, stream->singles.chain.err);
+    if (checkpoint->stream->state == STREAM_FAILED)
+        return machine_fail(machine, checkpoint->stream->failure);
     checkpoint_path(checkpoint->path, stream->options.stream, checkpoint->generation + 1);
     checkpoint->written = 0;
     return checkpoint_submit(checkpoint, CHECKPOINT_OPEN,
@@ -367,6 +427,8 @@ static int checkpoint_opened(struct machine *machine)
 static int checkpoint_write(struct machine *machine)
 {
     struct checkpoint *checkpoint = checkpoint_of(machine);
+    if (checkpoint->stream->state == STREAM_FAILED)
+        return machine_fail(machine, checkpoint->stream->failure);
     checkpoint->iov = (struct iovec){
         checkpoint->image + checkpoint->written, checkpoint->image_size - checkpoint->written};
     return checkpoint_submit(checkpoint, CHECKPOINT_WRITTEN,
@@ -386,16 +448,6 @@ static int checkpoint_written(struct machine *machine)
     checkpoint->written += (size_t)checkpoint->op.result;
     if (checkpoint->written < checkpoint->image_size)
         return CHECKPOINT_WRITE;
-    return checkpoint_submit(checkpoint, CHECKPOINT_RESIZED,
-        (struct io_op){
-            .kind = IO_RESIZE, .fd = checkpoint->handle.fd, .size = checkpoint->image_size});
-}
-
-static int checkpoint_resized(struct machine *machine)
-{
-    struct checkpoint *checkpoint = checkpoint_of(machine);
-    if (checkpoint->op.result < 0)
-        return machine_fail(machine, ERR_RESULT(checkpoint->op.result));
     return checkpoint_submit(checkpoint, CHECKPOINT_SYNCED,
         (struct io_op){.kind = IO_SYNC, .fd = checkpoint->handle.fd});
 }
@@ -424,6 +476,8 @@ static int checkpoint_succeed(struct machine *machine)
     struct checkpoint *checkpoint = checkpoint_of(machine);
     if (checkpoint->op.result < 0)
         return machine_fail(machine, ERR_RESULT(checkpoint->op.result));
+    if (checkpoint->stream->state == STREAM_FAILED)
+        return machine_fail(machine, checkpoint->stream->failure);
     checkpoint->generation++;
     checkpoint->count++;
     checkpoint->last_ns = io_now(checkpoint->stream->options.io);
@@ -491,7 +545,7 @@ static int checkpoint_drop(struct machine *machine)
     struct checkpoint *checkpoint = checkpoint_of(machine);
     struct stream *stream = checkpoint->stream;
     struct chunk_entry *entry = chunk_table_next(&stream->chunks, checkpoint->at_number);
-    while (entry && !chunk_is_droppable(stream, entry))
+    while (entry && !(entry->is_idle && chunk_is_droppable(stream, entry)))
         entry = chunk_table_next(&stream->chunks, entry->number + 1);
     if (!entry) {
         checkpoint_tell(checkpoint, ERR_OK);
@@ -533,14 +587,29 @@ static int checkpoint_unwind(struct machine *machine)
     err_t err = machine->err;
     machine->err = ERR_OK;
     io_handle_close(stream->options.io, &checkpoint->handle);
-    chunk_release(stream->options.files, &checkpoint->ref);
+    checkpoint_release_map(checkpoint);
+    single_dirty_close(&stream->singles);
     checkpoint_tell(checkpoint, err);
     if (err_is(err)) {
         chunk_table_mark_all_dirty(&stream->chunks);
         if (!is_passing(err))
             stream_fail(stream, err);
     }
-    return checkpoint->is_last ? CHECKPOINT_DONE : CHECKPOINT_SLEEP;
+    if (checkpoint->is_last)
+        return CHECKPOINT_DONE;
+    if (!err_is(err) || !is_passing(err))
+        return CHECKPOINT_SLEEP;
+    return checkpoint_submit(checkpoint, CHECKPOINT_SLEEP_OVER,
+        (struct io_op){.kind = IO_TIMER,
+            .fd = IO_FD_NONE,
+            .deadline_ns = io_now(stream->options.io) + CHECKPOINT_RETRY_NS});
+}
+
+/* The log may be waiting for this one: it is tried again. */
+static int checkpoint_sleep_over(struct machine *machine)
+{
+    checkpoint_of(machine)->is_wanted = true;
+    return CHECKPOINT_SLEEP;
 }
 
 static int checkpoint_done(struct machine *machine)
@@ -553,8 +622,12 @@ static const struct stage checkpoint_stages[CHECKPOINT_STAGES] = {
     [CHECKPOINT_SLEEP] = {"sleep", checkpoint_sleep, BIT(CHECKPOINT_SNAPSHOT), 0},
     [CHECKPOINT_SNAPSHOT] = {"snapshot", checkpoint_take_snapshot, BIT(CHECKPOINT_APPLIED), 0},
     [CHECKPOINT_APPLIED] = {"applied", checkpoint_applied, BIT(CHECKPOINT_MAP), 30000},
-    [CHECKPOINT_MAP] = {"map", checkpoint_map, BIT(CHECKPOINT_MAPPED) | BIT(CHECKPOINT_CHUNK), 0},
-    [CHECKPOINT_MAPPED] = {"mapped", checkpoint_mapped, BIT(CHECKPOINT_MAP), 5000},
+    [CHECKPOINT_MAP] = {"map", checkpoint_map, BIT(CHECKPOINT_MAP_STORE) | BIT(CHECKPOINT_CHUNK),
+        60000},
+    [CHECKPOINT_MAP_STORE] = {"map-store", checkpoint_map_store, BIT(CHECKPOINT_MAP_WRITE), 60000},
+    [CHECKPOINT_MAP_WRITE] = {"map-write", checkpoint_map_write, BIT(CHECKPOINT_MAPPED), 0},
+    [CHECKPOINT_MAPPED] = {"mapped", checkpoint_mapped,
+        BIT(CHECKPOINT_MAP_WRITE) | BIT(CHECKPOINT_MAP), 5000},
     [CHECKPOINT_CHUNK] = {"chunk", checkpoint_chunk,
         BIT(CHECKPOINT_CHUNK_SYNC) | BIT(CHECKPOINT_SINGLES), 0},
     [CHECKPOINT_CHUNK_SYNC] = {"chunk-sync", checkpoint_chunk_sync, BIT(CHECKPOINT_CHUNK_SYNCED),
@@ -565,8 +638,7 @@ static const struct stage checkpoint_stages[CHECKPOINT_STAGES] = {
     [CHECKPOINT_OPEN] = {"open", checkpoint_opened, BIT(CHECKPOINT_WRITE), 5000},
     [CHECKPOINT_WRITE] = {"write", checkpoint_write, BIT(CHECKPOINT_WRITTEN), 0},
     [CHECKPOINT_WRITTEN] = {"written", checkpoint_written,
-        BIT(CHECKPOINT_WRITE) | BIT(CHECKPOINT_RESIZED), 5000},
-    [CHECKPOINT_RESIZED] = {"resized", checkpoint_resized, BIT(CHECKPOINT_SYNCED), 5000},
+        BIT(CHECKPOINT_WRITE) | BIT(CHECKPOINT_SYNCED), 5000},
     [CHECKPOINT_SYNCED] = {"synced", checkpoint_synced, BIT(CHECKPOINT_FINISH), 60000},
     [CHECKPOINT_FINISH] = {"finish", checkpoint_succeed, BIT(CHECKPOINT_PUNCH), 60000},
     [CHECKPOINT_PUNCH] = {"punch", checkpoint_punch,
@@ -578,13 +650,42 @@ static const struct stage checkpoint_stages[CHECKPOINT_STAGES] = {
         0},
     [CHECKPOINT_DROPPED] = {"dropped", checkpoint_dropped, BIT(CHECKPOINT_DROP), 5000},
     [CHECKPOINT_UNWIND] = {"unwind", checkpoint_unwind,
-        BIT(CHECKPOINT_SLEEP) | BIT(CHECKPOINT_DONE), 0},
+        BIT(CHECKPOINT_SLEEP) | BIT(CHECKPOINT_SLEEP_OVER) | BIT(CHECKPOINT_DONE), 0},
+    [CHECKPOINT_SLEEP_OVER] = {"sleep-over", checkpoint_sleep_over, BIT(CHECKPOINT_SLEEP), 5000},
     [CHECKPOINT_DONE] = {"done", checkpoint_done, 0, 0},
 };
 static const struct machine_kind checkpoint_kind = {
     "checkpoint", checkpoint_stages, CHECKPOINT_STAGES, CHECKPOINT_UNWIND, CHECKPOINT_DONE};
 
 /* ---- life ---- */
+
+/* Both files get their blocks at the start: on a full disk the log could not go on otherwise. */
+static err_t reserve_file(struct checkpoint *checkpoint, uint64_t copy)
+{
+    struct stream *stream = checkpoint->stream;
+    checkpoint_path(checkpoint->path, stream->options.stream, copy);
+    struct io_op op = {.kind = IO_OPEN,
+        .fd = stream->options.root->fd,
+        .path = checkpoint->path,
+        .open_flags = IO_OPEN_READ | IO_OPEN_WRITE | IO_OPEN_CREATE,
+        .ret_handle = &checkpoint->handle,
+        .owner = &stream->owner};
+    int64_t result = io_call(stream->options.io, &op);
+    if (result < 0)
+        return ERR_RESULT(result);
+    struct io_stat stat = {0};
+    op = (struct io_op){
+        .kind = IO_STAT, .fd = checkpoint->handle.fd, .ret_stat = &stat, .owner = &stream->owner};
+    result = io_call(stream->options.io, &op);
+    op = (struct io_op){.kind = IO_ALLOCATE,
+        .fd = checkpoint->handle.fd,
+        .size = checkpoint->image_capacity,
+        .owner = &stream->owner};
+    if (result >= 0 && stat.size < checkpoint->image_capacity)
+        result = io_call(stream->options.io, &op);
+    io_handle_close(stream->options.io, &checkpoint->handle);
+    return result < 0 ? ERR_RESULT(result) : ERR_OK;
+}
 
 err_t checkpoint_init(struct checkpoint *checkpoint, struct stream *stream)
 {
@@ -608,7 +709,10 @@ err_t checkpoint_init(struct checkpoint *checkpoint, struct stream *stream)
         .ret_handle = &checkpoint->directory,
         .owner = &stream->owner};
     int64_t result = io_call(stream->options.io, &op);
-    return result < 0 ? ERR_RESULT(result) : ERR_OK;
+    if (result < 0)
+        return ERR_RESULT(result);
+    TRY(reserve_file(checkpoint, 0));
+    return reserve_file(checkpoint, 1);
 }
 
 void checkpoint_start(struct checkpoint *checkpoint, uint64_t generation)

@@ -40,7 +40,7 @@ struct checkpoint_header {
 
 /** `bytes` has CHECKPOINT_HEADER_SIZE + entries; fills the header and the CRC over all `size`. */
 void checkpoint_seal(uint8_t *bytes, size_t size, const struct checkpoint_header *header);
-/** Errors: CORRUPT (never written, torn, damaged), FORMAT. */
+/** `bytes` may be longer. Errors: CORRUPT (never written, torn, damaged), FORMAT. */
 MUST err_t checkpoint_open(struct span bytes, struct checkpoint_header *ret);
 /** "ckpt/03.1" */
 void checkpoint_path(char path[CHECKPOINT_NAME_MAX], uint8_t stream, uint64_t generation);
@@ -68,14 +68,14 @@ struct checkpoint {
     uint32_t at_number;      /* chunk at which the walk goes on */
     uint64_t map_at;         /* where the map's image goes in the chunk file */
     struct freed_slot punch; /* being given back */
-    bool is_idle, is_wanted, waits_for_log;
+    bool is_idle, is_wanted, waits_for_log, waits_for_seal;
     bool is_last, is_final; /* a last one is asked for; the one under way is it */
     uint32_t map_index;     /* which of the chunks that take new slots comes next */
     char path[CHECKPOINT_NAME_MAX], chunk_path[CHUNK_NAME_MAX];
     uint64_t count, last_ns; /* for status */
 };
 
-/** Take memory and read nothing. Errors: BUSY, NO_RESOURCE. */
+/** Take memory; both files are made and get their blocks. Errors: BUSY, NO_RESOURCE, NO_SPACE, IO. */
 MUST err_t checkpoint_init(struct checkpoint *checkpoint, struct stream *stream);
 /** Begin the machine; `generation` is the last good one on disk. */
 void checkpoint_start(struct checkpoint *checkpoint, uint64_t generation);
@@ -90,6 +90,8 @@ bool checkpoint_would_drop(const struct checkpoint *checkpoint);
 void checkpoint_finish(struct checkpoint *checkpoint);
 /** The log released something: the one under way may be waiting for it. */
 void checkpoint_log_moved(struct checkpoint *checkpoint);
+/** The maker has sealed a chunk, or given it up: the one under way may be waiting for it. */
+void checkpoint_seal_ended(struct checkpoint *checkpoint);
 bool checkpoint_is_running(const struct checkpoint *checkpoint);
 void checkpoint_fini(struct checkpoint *checkpoint);
 

@@ -76,6 +76,12 @@ void chunk_table_mark_all_dirty(struct chunk_table *table)
         table->entries[i].is_dirty = true;
 }
 
+void chunk_table_mark_idle(struct chunk_table *table)
+{
+    for (uint32_t i = 0; i < table->count; i++)
+        table->entries[i].is_idle = table->entries[i].live_count == 0;
+}
+
 void chunk_table_remove(struct chunk_table *table, struct chunk_entry *entry)
 {
     CHECK(entry >= table->entries && entry < table->entries + table->count);
@@ -88,12 +94,17 @@ void chunk_entry_take(struct chunk_entry *entry, uint32_t offset, uint32_t size)
 {
     uint32_t end = entry->end > CHUNK_HEADER_SIZE ? entry->end : CHUNK_HEADER_SIZE;
     entry->live_count++;
-    if (offset + size > end) {
-        entry->free_bytes += offset > end ? offset - end : 0; /* a gap */
-        entry->end = offset + size;
+    entry->is_idle = false;
+    uint32_t slot_end = offset + size;
+    uint32_t reused_end = slot_end < end ? slot_end : end;
+    if (offset > end) { /* a gap */
+        entry->free_bytes += offset - end;
     } else {
-        entry->free_bytes -= size < entry->free_bytes ? size : entry->free_bytes;
+        uint32_t reused = reused_end - offset; /* of the space below the end, which was free */
+        entry->free_bytes -= reused < entry->free_bytes ? reused : entry->free_bytes;
     }
+    if (slot_end > end)
+        entry->end = slot_end;
 }
 
 void chunk_entry_give(struct chunk_entry *entry, uint32_t size)

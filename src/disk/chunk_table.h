@@ -14,6 +14,7 @@ struct chunk_entry {
     uint32_t free_bytes; /* in free slots below `end` */
     uint32_t fit_max;    /* no free slot is known to be larger: hint for reopening, from `give` */
     bool is_dirty;       /* written since its last sync began; not in checkpoints */
+    bool is_idle;        /* empty when the checkpoint under way began, and since */
     bool is_lost;        /* recovery met records for it, and its file is missing */
 };
 
@@ -40,6 +41,7 @@ struct chunk_entry *chunk_table_next(struct chunk_table *table, uint32_t number)
 /** Blocks went back to the file system: chunks that could not be reopened for want of them may be. */
 void chunk_table_hope(struct chunk_table *table);
 void chunk_table_mark_all_dirty(struct chunk_table *table);
+void chunk_table_mark_idle(struct chunk_table *table);
 void chunk_table_remove(struct chunk_table *table, struct chunk_entry *entry);
 
 /** A slot became live (free before, or at the end) or free. */

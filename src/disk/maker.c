@@ -5,6 +5,7 @@
 enum {
     MAKER_PICK,
     MAKER_SEAL,
+    MAKER_SEAL_WRITE,
     MAKER_SEALED,
     MAKER_SPACE,
     MAKER_CREATE,
@@ -18,6 +19,8 @@ enum {
     MAKER_SCAN,
     MAKER_SCANNED,
     MAKER_COVER,
+    MAKER_STORE,
+    MAKER_STORED,
     MAKER_ACTIVATE,
     MAKER_ACTIVATED,
     MAKER_FULL,
@@ -68,8 +71,21 @@ void maker_kick(struct stream *stream)
 
 static int maker_sleep(struct maker *maker)
 {
+    maker->key.number = 0;
+    if (maker->stream->closing != STREAM_CLOSING_NOT)
+        return MAKER_UNWIND; /* nobody kicks it again */
     maker->is_idle = true;
     return machine_wait_in(&maker->machine, MAKER_PICK, 1);
+}
+
+/* Who waits for space hears why there is none. */
+static int maker_give_up(struct maker *maker, err_t cause)
+{
+    struct stream *stream = maker->stream;
+    stream->is_full = true;
+    stream->full_cause = cause;
+    stream_serve_waiters(stream);
+    return maker_sleep(maker);
 }
 
 /* ---- what to do next ---- */
@@ -114,11 +130,13 @@ static int maker_pick(struct machine *machine)
 {
     struct maker *maker = maker_of(machine);
     struct stream *stream = maker->stream;
+    maker->key.number = 0;
     if (stream->closing != STREAM_CLOSING_NOT)
         return MAKER_UNWIND;
     if (stream->state == STREAM_FAILED)
         return maker_sleep(maker);
-    if (stream->sealing.ref.file && stream->sealing.outstanding == 0) {
+    if (stream->sealing.ref.file && stream->sealing.outstanding == 0
+        && !stream->sealing.is_being_mapped) {
         maker->copy = 0;
         return MAKER_SEAL;
     }
@@ -139,19 +157,29 @@ static int maker_seal(struct machine *machine)
     struct maker *maker = maker_of(machine);
     struct stream *stream = maker->stream;
     struct active_chunk *full = &stream->sealing;
-    if (maker->copy == SLOTMAP_COPIES) {
-        struct chunk_entry *entry = chunk_table_find(&stream->chunks, full->number);
-        if (entry)
-            entry->is_dirty = true;
-        chunk_release(stream->options.files, &full->ref);
-        maker->sealed++;
-        stream_serve_waiters(stream);
-        return MAKER_PICK;
-    }
+    full->is_being_sealed = true;
+    if (maker->copy < SLOTMAP_COPIES)
+        return maker_submit(
+            maker, MAKER_SEAL_WRITE, maker_op(maker, IO_SYNC, full->ref.file->handle.fd));
+    stream_mark_dirty(stream, full->number);
+    full->is_being_sealed = false;
+    chunk_release(stream->options.files, &full->ref);
+    maker->sealed++;
+    checkpoint_seal_ended(stream->checkpoint);
+    stream_serve_waiters(stream);
+    return MAKER_PICK;
+}
+
+static int maker_seal_write(struct machine *machine)
+{
+    struct maker *maker = maker_of(machine);
+    struct active_chunk *full = &maker->stream->sealing;
+    if (maker->op.result < 0)
+        return machine_fail(machine, ERR_RESULT(maker->op.result));
     maker->copy++;
     maker->done = 0;
     unsigned place = slotmap_store(&full->map, maker->images);
-    uint64_t at = stream->options.chunk_size + place * maker->image_size;
+    uint64_t at = maker->stream->options.chunk_size + place * maker->image_size;
     return maker_write(
         maker, MAKER_SEALED, full->ref.file->handle.fd, maker->images, maker->image_size, at);
 }
@@ -210,6 +238,7 @@ static int maker_allocate(struct machine *machine)
     struct maker *maker = maker_of(machine);
     if (maker->op.result < 0)
         return machine_fail(machine, ERR_RESULT(maker->op.result));
+    maker->is_created = true;
     struct io_op op = maker_op(maker, IO_ALLOCATE, maker->handle.fd);
     op.size = chunk_file_size(maker);
     return maker_submit(maker, MAKER_HEADER, op);
@@ -283,15 +312,16 @@ static int maker_read_map(struct machine *machine)
     struct active_chunk *making = &stream->making;
     if (!making->ref.file)
         return machine_fail(machine, making->ref.err);
-    making->number = maker->key.number;
     making->outstanding = 0;
     if (maker->is_new) {
         struct slotmap_identity identity = map_identity(maker);
         slotmap_init(&making->map, making->map_memory, &identity);
+        making->number = maker->key.number;
         making->reserve_end = CHUNK_HEADER_SIZE;
         stream_scan_space(&stream->next_space, making);
         if (!chunk_table_add(&stream->chunks, making->number))
             return machine_fail(machine, ERR(NO_SPACE, 0));
+        maker->is_created = false; /* a checkpoint drops it if it comes to nothing */
         return MAKER_ACTIVATE;
     }
     maker->done = 0;
@@ -322,6 +352,7 @@ static int maker_load_map(struct machine *machine)
     err_t err = slotmap_load_newest(&making->map, making->map_memory, &identity, copies);
     if (err_is(err))
         return machine_fail(machine, err);
+    making->number = maker->key.number;
     maker->scan_at = CHUNK_HEADER_SIZE;
     maker->window_at = UINT32_MAX;
     return MAKER_SCAN;
@@ -384,6 +415,36 @@ static int maker_cover(struct machine *machine)
     struct maker *maker = maker_of(machine);
     if (maker->op.result < 0)
         return machine_fail(machine, ERR_RESULT(maker->op.result));
+    struct stream *stream = maker->stream;
+    struct active_chunk *making = &stream->making;
+    unsigned copy = slotmap_store(&making->map, maker->images);
+    maker->map_at = stream->options.chunk_size + copy * (uint64_t)maker->image_size;
+    maker->done = 0;
+    return maker_submit(
+        maker, MAKER_STORE, maker_op(maker, IO_SYNC, making->ref.file->handle.fd));
+}
+
+/* What was found free is written down before it is given out: a map that calls it live still would
+ * make a slot that was overwritten look damaged. */
+static int maker_store(struct machine *machine)
+{
+    struct maker *maker = maker_of(machine);
+    if (maker->op.result < 0)
+        return machine_fail(machine, ERR_RESULT(maker->op.result));
+    stream_mark_dirty(maker->stream, maker->key.number);
+    return maker_write(maker, MAKER_STORED, maker->stream->making.ref.file->handle.fd,
+        maker->images + maker->done, maker->image_size - maker->done, maker->map_at + maker->done);
+}
+
+static int maker_stored(struct machine *machine)
+{
+    struct maker *maker = maker_of(machine);
+    if (maker->op.result <= 0)
+        return machine_fail(
+            machine, maker->op.result < 0 ? ERR_RESULT(maker->op.result) : ERR(IO, EIO));
+    maker->done += (size_t)maker->op.result;
+    if (maker->done < maker->image_size)
+        return MAKER_STORE;
     int wait = machine_wait_in(machine, MAKER_ACTIVATE, 1);
     checkpoint_wait(maker->stream->checkpoint, &maker->checkpoint, machine);
     return wait;
@@ -466,9 +527,7 @@ static int maker_full(struct machine *machine)
         checkpoint_wait(stream->checkpoint, &maker->checkpoint, machine);
         return wait;
     }
-    stream->is_full = true;
-    stream_serve_waiters(stream);
-    return maker_sleep(maker);
+    return maker_give_up(maker, ERR(NO_SPACE, 0));
 }
 
 /* ---- ends ---- */
@@ -477,12 +536,14 @@ static int maker_unwind(struct machine *machine)
 {
     struct maker *maker = maker_of(machine);
     struct stream *stream = maker->stream;
-    bool is_file_new = maker->handle.fd != IO_FD_NONE;
     io_handle_close(stream->options.io, &maker->handle);
     chunk_release(stream->options.files, &stream->making.ref);
-    if (stream->closing != STREAM_CLOSING_NOT)
-        return MAKER_DONE;
-    if (is_file_new) {
+    stream->making.number = 0;
+    stream->sealing.is_being_sealed = false;
+    checkpoint_seal_ended(stream->checkpoint);
+    if (maker->is_created) {
+        maker->is_created = false;
+        chunk_forget(stream->options.files, &maker->key);
         struct io_op op = maker_op(maker, IO_UNLINK, stream->options.root->fd);
         op.path = maker->path;
         return maker_submit(maker, MAKER_UNLINKED, op);
@@ -498,6 +559,8 @@ static int maker_unlinked(struct machine *machine)
     struct stream *stream = maker->stream;
     err_t err = machine->err;
     machine->err = ERR_OK;
+    if (!err_is(err))
+        return MAKER_DONE; /* the stream closes */
     struct chunk_entry *entry = chunk_table_find(&stream->chunks, maker->key.number);
     if (!maker->is_new && entry) /* not again until something more is free */
         entry->fit_max = 0;
@@ -506,9 +569,7 @@ static int maker_unlinked(struct machine *machine)
     if (err_has(err, ERR_CODE_NO_SPACE))
         return MAKER_FULL;
     if (err_has(err, ERR_CODE_NO_RESOURCE) || err_has(err, ERR_CODE_BUSY)) {
-        stream->is_full = true;
-        stream_serve_waiters(stream);
-        return maker_sleep(maker);
+        return maker_give_up(maker, err);
     }
     stream_fail(stream, err);
     return MAKER_PICK;
@@ -522,7 +583,8 @@ static int maker_done(struct machine *machine)
 
 static const struct stage maker_stages[MAKER_STAGES] = {
     [MAKER_PICK] = {"pick", maker_pick, BIT(MAKER_SEAL) | BIT(MAKER_SPACE) | BIT(MAKER_ACQUIRE), 0},
-    [MAKER_SEAL] = {"seal", maker_seal, BIT(MAKER_SEALED) | BIT(MAKER_PICK), 0},
+    [MAKER_SEAL] = {"seal", maker_seal, BIT(MAKER_SEAL_WRITE) | BIT(MAKER_PICK), 0},
+    [MAKER_SEAL_WRITE] = {"seal-write", maker_seal_write, BIT(MAKER_SEALED), 60000},
     [MAKER_SEALED] = {"sealed", maker_sealed, BIT(MAKER_SEAL), 5000},
     [MAKER_SPACE] = {"space", maker_space, BIT(MAKER_CREATE), 30000},
     [MAKER_CREATE] = {"create", maker_create, BIT(MAKER_ALLOCATE) | BIT(MAKER_FULL), 5000},
@@ -536,13 +598,16 @@ static const struct stage maker_stages[MAKER_STAGES] = {
     [MAKER_LOAD_MAP] = {"load-map", maker_load_map, BIT(MAKER_SCAN), 5000},
     [MAKER_SCAN] = {"scan", maker_scan, BIT(MAKER_SCANNED) | BIT(MAKER_COVER), 5000},
     [MAKER_SCANNED] = {"scanned", maker_scanned, BIT(MAKER_SCAN), 5000},
-    [MAKER_COVER] = {"cover", maker_cover, BIT(MAKER_ACTIVATE), 5000},
+    [MAKER_COVER] = {"cover", maker_cover, BIT(MAKER_STORE), 5000},
+    [MAKER_STORE] = {"store", maker_store, BIT(MAKER_STORED), 0},
+    [MAKER_STORED] = {"stored", maker_stored, BIT(MAKER_STORE) | BIT(MAKER_ACTIVATE), 60000},
     [MAKER_ACTIVATE] = {"activate", maker_activate, BIT(MAKER_ACTIVATED), 30000},
     [MAKER_ACTIVATED] = {"activated", maker_activated, BIT(MAKER_PICK), 5000},
     [MAKER_FULL] = {"full", maker_full, BIT(MAKER_ACQUIRE) | BIT(MAKER_SPACE) | BIT(MAKER_PICK),
         30000},
     [MAKER_UNWIND] = {"unwind", maker_unwind, BIT(MAKER_UNLINKED) | BIT(MAKER_DONE), 5000},
-    [MAKER_UNLINKED] = {"unlinked", maker_unlinked, BIT(MAKER_PICK) | BIT(MAKER_FULL), 0},
+    [MAKER_UNLINKED] = {"unlinked", maker_unlinked,
+        BIT(MAKER_PICK) | BIT(MAKER_FULL) | BIT(MAKER_DONE), 0},
     [MAKER_DONE] = {"done", maker_done, 0, 0},
 };
 static const struct machine_kind maker_kind = {

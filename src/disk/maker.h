@@ -35,7 +35,9 @@ struct maker {
     uint32_t scan_at; /* where the scan of live slots goes on, bytes */
     uint32_t window_at;
     unsigned copy;
+    uint64_t map_at;
     bool is_idle, is_new, tried_drop;
+    bool is_created; /* there is a new file that the table does not know */
     char path[CHUNK_NAME_MAX];
     uint64_t made, reopened, sealed; /* for status */
 };

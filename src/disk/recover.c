@@ -194,6 +194,7 @@ static err_t store_map(struct recovery *recovery, struct active_chunk *chunk)
 {
     struct stream *stream = recovery->stream;
     for (unsigned i = 0; i < SLOTMAP_COPIES; i++) {
+        TRY(recovery_sync(recovery, chunk->ref.file->handle.fd)); /* a power loss never takes both */
         unsigned copy = slotmap_store(&chunk->map, recovery->images);
         uint64_t at = stream->options.chunk_size + copy * (uint64_t)recovery->image_size;
         TRY(recovery_write(
@@ -340,6 +341,28 @@ static err_t redo_maps(struct recovery *recovery, const struct record *record)
     return err_has(err, ERR_CODE_NOT_FOUND) ? ERR_OK : err;
 }
 
+/* What a record says of a file lies in a live slot. The map knows that, unless it had to be rebuilt
+ * from headers, one of which was torn by this very change. */
+static void redo_touch(struct recovery *recovery, const struct place *place)
+{
+    struct stream *stream = recovery->stream;
+    struct active_chunk *active =
+        is_ours(stream, place) ? stream_active_of(stream, place->chunk) : NULL;
+    if (active) {
+        err_t err = slotmap_force_allocate(&active->map, place->offset, place->slot_size);
+        CHECK(!err_is(err)); /* place_is_sane */
+    }
+}
+
+static void redo_live(struct recovery *recovery, const struct record *record)
+{
+    if (record->kind < RECORD_UPLOAD || record->kind >= RECORD_DELETE)
+        return;
+    redo_touch(recovery, &record->home);
+    if (record->flags & RECORD_AT_TARGET)
+        redo_touch(recovery, &record->target);
+}
+
 static err_t redo_record(void *context, const struct record *record)
 {
     struct recovery *recovery = context;
@@ -348,6 +371,7 @@ static err_t redo_record(void *context, const struct record *record)
         || (record->kind != RECORD_ACTIVATE && !place_is_sane(stream, &record->home)))
         return ERR(CORRUPT, 0);
     TRY(redo_maps(recovery, record));
+    redo_live(recovery, record);
     stream_take_effect(stream, record);
     TRY(redo_packed(recovery, record));
     return single_redo(&recovery->singles, record);

@@ -13,6 +13,7 @@ void stream_fail(struct stream *stream, err_t err)
     stream->failure = err;
     stream->options.on_fence(stream, err);
     stream_serve_waiters(stream);
+    binlog_wake_waiters(&stream->log);
 }
 
 /* ---- ids ---- */
@@ -30,17 +31,27 @@ static void lease_renew(struct stream *stream)
     stream->is_lease_out = !err_is(binlog_append_detached(&stream->log, &record));
 }
 
-err_t stream_take_clock(struct stream *stream, uint64_t *ret)
+bool stream_take_clock(struct stream *stream, struct log_waiter *waiter, struct machine *machine,
+    uint64_t *ret, err_t *ret_err)
 {
-    if (stream->state != STREAM_OPEN)
-        return ERR(OFFLINE, 0);
+    *ret_err = ERR_OK;
+    if (stream->state != STREAM_OPEN) {
+        *ret_err = ERR(OFFLINE, 0);
+        return true;
+    }
     uint64_t clock = id_clock_take(stream->options.clock, io_wall(stream->options.io));
+    if (clock > ID_CLOCK_MAX) {
+        *ret_err = ERR(BUSY, 0);
+        return true;
+    }
     if (clock + ID_CLOCK_LEASE / 2 > stream->lease)
         lease_renew(stream);
-    if (clock > stream->lease || clock > ID_CLOCK_MAX)
-        return ERR(BUSY, 0);
+    if (clock > stream->lease) {
+        binlog_wait(&stream->log, waiter, machine);
+        return false;
+    }
     *ret = clock;
-    return ERR_OK;
+    return true;
 }
 
 /* ---- effects of durable records ---- */
@@ -217,7 +228,7 @@ bool stream_reserve(
         return true;
     }
     if (has_waited && stream->is_full && !stream->next.ref.file && !stream->sealing.ref.file)
-        return reservation_fail(r, ERR(NO_SPACE, 0));
+        return reservation_fail(r, stream->full_cause);
     r->state = RESERVE_WAITING;
     r->machine = machine;
     list_push_back(&stream->space_waiters, &r->link);
@@ -235,8 +246,8 @@ static void reservation_end(struct stream *stream, const struct reservation *r, 
     if (!is_committed && active->reserve_end == end)
         active->reserve_end = r->place.offset;
     else if (!is_committed && active == &stream->active)
-        space_insert(&stream->space,
-            &(struct space_slot){active->number, r->place.offset, r->place.slot_size});
+        space_released(&stream->space, active->number, r->place.slot_size,
+            &(struct slotmap_release){.merged = {r->place.offset, r->place.slot_size}});
     if (active == &stream->sealing)
         maker_kick(stream);
 }

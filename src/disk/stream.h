@@ -58,6 +58,9 @@ struct active_chunk {
     uint32_t number;
     uint32_t reserve_end; /* slots up to here are given out or were used before, bytes */
     uint32_t outstanding; /* reservations that are neither committed nor cancelled */
+    /* Its map is being written by a checkpoint, or by the maker: one at a time. Before a copy is
+     * written the other one is made durable, so that a power loss never takes both. */
+    bool is_being_mapped, is_being_sealed;
 };
 
 struct reservation {
@@ -98,7 +101,7 @@ struct stream {
     struct binlog log;
     struct chunk_table chunks;
     struct active_chunk active, sealing, next; /* next: made or reopened ahead of need */
-    struct active_chunk making;                /* not yet ready */
+    struct active_chunk making;                /* not yet ready; number 0: its map is not loaded */
     struct space space, next_space;            /* free slots inside `active` and `next` */
     struct single_mount single_mount;
     struct single_dirty singles;
@@ -109,7 +112,8 @@ struct stream {
     struct list space_waiters; /* struct reservation */
     uint64_t lease;            /* ids up to here may be issued */
     bool is_lease_out;
-    bool is_full;                  /* the last attempt to make a chunk met a full disk */
+    bool is_full;                  /* the last attempt to make a chunk failed, because of: */
+    err_t full_cause;              /* NO_SPACE, or a refusal that passes */
     uint32_t wanted_size;          /* of the slot that somebody waits for, bytes */
     uint64_t live_count;           /* files that are at home here */
     struct maker *maker;           /* see maker.h */
@@ -136,9 +140,12 @@ void stream_close_begin(struct stream *stream);
 MUST bool stream_close_is_quiet(struct stream *stream);
 void stream_close_end(struct stream *stream);
 
-/** The next id clock. Errors: BUSY (the lease is used up and its renewal is not yet durable: the
- * clock ran a minute ahead), OFFLINE. */
-MUST err_t stream_take_clock(struct stream *stream, uint64_t *ret);
+/** The next id clock. True: *ret_err is OK and *ret is there, or *ret_err says why not. False: the lease
+ * is used up (the clock ran a minute ahead); call again when `machine` has arrived, by when its
+ * renewal may be durable. `waiter` is for binlog_wait_cancel().
+ * Errors: OFFLINE, BUSY (the clock is at its end). */
+MUST bool stream_take_clock(struct stream *stream, struct log_waiter *waiter,
+    struct machine *machine, uint64_t *ret, err_t *ret_err);
 
 /** Reserve a slot of `size` bytes. True: reservation->err tells, or reservation->place and ->ref are
  * there. False: call again when `machine` has arrived. A new reservation is all zero.

@@ -128,6 +128,12 @@ static void check_names(struct storage_config *storage, struct config *config)
             storage->group, GROUP_NAME_MAX);
 }
 
+static bool is_wildcard(const struct io_address *address)
+{
+    static const uint8_t none[sizeof address->bytes];
+    return address->family != 0 && memcmp(address->bytes, none, sizeof none) == 0;
+}
+
 static void check_addresses(struct storage_config *storage, struct config *config)
 {
     struct io_address address;
@@ -137,6 +143,11 @@ static void check_addresses(struct storage_config *storage, struct config *confi
     if (storage->advertise[0] != '\0' && err_is(io_address_parse(storage->advertise, &address)))
         config_problem(
             config, "advertise = %s: not an address; write 10.0.0.7:7710", storage->advertise);
+    bool is_told = storage->advertise[0] == '\0' && storage->trackers.count > 0;
+    if (is_told && is_wildcard(&storage->listen_address))
+        config_problem(config,
+            "listen = %s: trackers can't tell clients this address; give advertise = ADDRESS:PORT",
+            storage->listen);
     storage->tracker_count = 0;
     for (size_t i = 0; i < storage->trackers.count; i++) {
         const char *text = storage->trackers.items[i];

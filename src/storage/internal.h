@@ -8,10 +8,10 @@ enum { STORAGE_TICK_MS = 100, STORAGE_REFRESH_MS = 1000, STORAGE_STATUS_S = 60 }
 
 /* ---- member.c: what each loop does ---- */
 
-/** Do what `loop->command` says; answers at once, or (DRAIN) later. */
+/** Begin what `loop->command` says. */
 void member_obey(struct storage_loop *loop);
-/** DRAIN: is all at rest? Then answer. */
-void member_rest(struct storage_loop *loop);
+/** After a turn: has what takes time (open, drain, close) come to its end? Then answer. */
+void member_go_on(struct storage_loop *loop);
 /** Report `verb` as done to loop 0. */
 void member_answer(struct storage_loop *loop, enum storage_verb verb);
 /** store.on_fence. */
@@ -32,6 +32,9 @@ void beat_start(struct storage *storage);
 void beat_stop(struct storage *storage);
 bool beat_is_idle(const struct storage *storage);
 void beat_refresh_soon(struct storage *storage);
+/** Room for uploads and size of all mount points: what their disks have left above the reserve, and
+ * what small files can reuse in chunks that are there. As of the last tour. */
+void storage_space(const struct storage *storage, uint64_t *ret_total, uint64_t *ret_free);
 /** The state has changed: tell trackers and loops. */
 void beat_set_state(struct storage *storage, uint8_t state);
 

@@ -46,7 +46,8 @@ static void open_mount(struct storage_loop *loop, uint32_t position)
         .stream_count = (uint8_t)plan->stream_count,
         .incarnation = storage->incarnation,
         .reserve_bytes = plan->reserve_bytes,
-        .chunk_count_max = plan->chunk_count_max};
+        .chunk_count_max = plan->chunk_count_max,
+        .does_not_wait = true};
     memcpy(options.mount_uuid, plan->mount_uuid, UUID_SIZE);
     err_t err = store_open_mount(&loop->store, &options);
     if (err_is(err))
@@ -76,6 +77,25 @@ static err_t open_loop(struct storage_loop *loop)
     TRY(net_loop_init(&loop->net, loop->io, &loop->mem, &net));
     loop->is_net_open = true;
     return ERR_OK;
+}
+
+/* A stream is ready when its first lease of ids is durable, or it has failed (and fenced itself). */
+static bool mount_is_ready(const struct store_mount *mount)
+{
+    for (unsigned i = 0; mount->is_there && i < mount->stream_count; i++)
+        if (mount->streams[i] && !stream_is_ready(mount->streams[i]))
+            return false;
+    return true;
+}
+
+static void become_open(struct storage_loop *loop)
+{
+    const struct storage_config *config = &loop->storage->config;
+    for (uint32_t i = 0; loop->is_store_open && i < config->mount_count; i++)
+        if (!mount_is_ready(&loop->store.mounts[config->mount[i].index]))
+            return;
+    loop->phase = STORAGE_PHASE_OPEN;
+    member_answer(loop, STORAGE_OPEN);
 }
 
 /* ---- listen ---- */
@@ -131,7 +151,7 @@ static void drain_loop(struct storage_loop *loop)
     net_server_drain(&loop->server);
 }
 
-void member_rest(struct storage_loop *loop)
+static void come_to_rest(struct storage_loop *loop)
 {
     if (loop->is_server_open && !net_server_is_idle(&loop->server))
         return;
@@ -147,13 +167,13 @@ void member_rest(struct storage_loop *loop)
         return;
     if (loop->is_net_open && !net_loop_is_idle(&loop->net))
         return;
-    loop->phase = STORAGE_PHASE_CLOSED;
+    loop->phase = STORAGE_PHASE_AT_REST;
     member_answer(loop, STORAGE_DRAIN);
 }
 
 /* ---- close ---- */
 
-static void close_loop(struct storage_loop *loop)
+static void close_doors(struct storage_loop *loop)
 {
     if (loop->is_server_open)
         net_server_fini(&loop->server);
@@ -161,9 +181,21 @@ static void close_loop(struct storage_loop *loop)
         net_loop_fini(&loop->net);
     if (loop->is_native_open)
         native_fini(&loop->native);
+    loop->is_server_open = loop->is_net_open = loop->is_native_open = false;
     if (loop->is_store_open)
-        store_close(&loop->store);
-    loop->is_server_open = loop->is_net_open = loop->is_native_open = loop->is_store_open = false;
+        store_close_begin(&loop->store);
+    loop->phase = STORAGE_PHASE_CLOSING;
+}
+
+static void close_streams(struct storage_loop *loop)
+{
+    if (loop->is_store_open && !store_close_is_quiet(&loop->store))
+        return;
+    if (loop->is_store_open)
+        store_close_end(&loop->store);
+    loop->is_store_open = false;
+    loop->phase = STORAGE_PHASE_CLOSED;
+    member_answer(loop, STORAGE_CLOSE);
 }
 
 static void end_loop(struct storage_loop *loop)
@@ -180,8 +212,8 @@ void member_obey(struct storage_loop *loop)
     switch (verb) {
     case STORAGE_OPEN:
         loop->err = open_loop(loop);
-        loop->phase = STORAGE_PHASE_OPEN;
-        break;
+        loop->phase = STORAGE_PHASE_OPENING;
+        return;
     case STORAGE_LISTEN:
         loop->err = listen_loop(loop);
         loop->phase = STORAGE_PHASE_LISTENING;
@@ -194,14 +226,24 @@ void member_obey(struct storage_loop *loop)
         drain_loop(loop);
         return;
     case STORAGE_CLOSE:
-        close_loop(loop);
-        break;
+        close_doors(loop);
+        return;
     default:
         CHECK(verb == STORAGE_END);
         end_loop(loop);
         return;
     }
     member_answer(loop, verb);
+}
+
+void member_go_on(struct storage_loop *loop)
+{
+    if (loop->phase == STORAGE_PHASE_OPENING)
+        become_open(loop);
+    else if (loop->phase == STORAGE_PHASE_DRAINING)
+        come_to_rest(loop);
+    else if (loop->phase == STORAGE_PHASE_CLOSING)
+        close_streams(loop);
 }
 
 /* ---- mount points that fail ---- */

@@ -296,6 +296,8 @@ static int modify_single_applied(struct machine *machine)
 {
     struct modify *modify = modify_of(machine);
     err_t err = modify->way == WAY_CHANGE ? modify->change.chain.err : modify->entry.chain.err;
+    if (!err_is(err) && modify->is_referenced && modify->stream->state != STREAM_OPEN)
+        err = modify->stream->failure; /* a failed sync is told once, perhaps to another change */
     if (err_is(err))
         return modify_end_unknown(modify, err);
     modify_set_result(modify, &modify->header);

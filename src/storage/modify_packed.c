@@ -44,12 +44,16 @@ int modify_slot(struct machine *machine)
         slot_size_for(modify->total, target_slack(modify), modify->object.header.attributes_size);
     if (size == 0)
         return machine_fail(machine, ERR(TOO_LARGE, 0));
-    if (!stream_reserve(modify->stream, &modify->reservation, size, machine))
+    if (modify->reservation.state != RESERVE_DONE
+        && !stream_reserve(modify->stream, &modify->reservation, size, machine))
         return machine_wait_in(machine, MODIFY_SLOT, 1);
     if (err_is(modify->reservation.err))
         return machine_fail(machine, modify->reservation.err);
     modify->target = modify->reservation.place;
-    err_t err = stream_take_clock(modify->stream, &modify->target.birth);
+    err_t err;
+    if (!stream_take_clock(
+            modify->stream, &modify->log_waiter, machine, &modify->target.birth, &err))
+        return machine_wait_in(machine, MODIFY_SLOT, 1);
     if (err_is(err))
         return machine_fail(machine, err);
     set_content_header(modify, modify->target.slot_size);

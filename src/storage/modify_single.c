@@ -44,7 +44,10 @@ int modify_single_opened(struct machine *machine)
     if (err_is(modify->writer.chain.err))
         return machine_fail(machine, modify->writer.chain.err);
     if (modify->object.home.kind == PLACE_PACKED) {
-        err_t err = stream_take_clock(modify->stream, &modify->target.birth);
+        err_t err;
+        if (!stream_take_clock(
+                modify->stream, &modify->log_waiter, machine, &modify->target.birth, &err))
+            return machine_wait_in(machine, MODIFY_SINGLE_OPENED, 1);
         if (err_is(err))
             return machine_fail(machine, err);
     }

@@ -25,9 +25,13 @@ static void upload_told(struct upload *upload)
     net_reply(op->request, MSG_UPLOADED, 0, &fields, NULL, 0, NULL);
 }
 
+/* An upload only writes: an error of input and output means that the disk cannot be written any
+ * more, whichever file met it. */
 static void upload_over(struct upload *upload)
 {
     struct native_op *op = upload->context;
+    if (err_has(upload->machine.err, ERR_CODE_IO))
+        store_fence(upload->store, upload->request.mount, upload->machine.err);
     if (op->is_told)
         native_op_close(op);
     else
@@ -114,8 +118,10 @@ void native_upload(struct native *native, struct net_request *request)
         return;
     }
     uint64_t size = msg.size_known ? msg.size : request->data.size;
-    if (!placement_pick(&loop->store, config, &loop->cursor, size, &mount)) {
-        native_refuse_saying(loop, request, ERR(OFFLINE, 0), "no mount point is in use");
+    bool is_packed = size <= config->single_min && (msg.size_known || !request->has_more);
+    err = placement_pick(&loop->store, config, &loop->cursor, size, is_packed, &mount);
+    if (err_is(err)) {
+        native_refuse(loop, request, err);
         return;
     }
     if (moves_to_stream(loop, request, mount))

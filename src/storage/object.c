@@ -181,6 +181,21 @@ static int witness_read(struct object *object, bool of_frees)
         object, OBJECT_WITNESSED, object->buffer + object->have, 1, at + (of_frees ? half : 0));
 }
 
+/* The map says live as soon as a record is durable, the header comes when it is applied: it may be a
+ * new tenant's, for whom we hold no lock. Damage is what is bad still after all that was durable when
+ * it was first met is applied. */
+static int witness_again(struct object *object, const struct binlog *log)
+{
+    if (object->is_settled)
+        return machine_fail(&object->machine, ERR(CORRUPT, 0));
+    if (!object->has_witness)
+        object->witness_lsn = log->lsn_durable;
+    object->has_witness = true;
+    object->is_settled = binlog_applied_lsn(log) >= object->witness_lsn;
+    object->have = 0;
+    return OBJECT_READ;
+}
+
 static int object_witness(struct machine *machine)
 {
     struct object *object = object_of(machine);
@@ -192,7 +207,8 @@ static int object_witness(struct machine *machine)
     if (!active)
         return witness_read(object, false);
     struct slotmap_slot slot = slotmap_query(&active->map, object->place.offset);
-    return machine_fail(machine, slot.kind == SLOTMAP_LIVE ? ERR(CORRUPT, 0) : ERR(NOT_FOUND, 0));
+    return slot.kind == SLOTMAP_LIVE ? witness_again(object, &stream->log)
+                                     : machine_fail(machine, ERR(NOT_FOUND, 0));
 }
 
 static int object_witnessed(struct machine *machine)
@@ -316,6 +332,9 @@ static int object_unwind(struct machine *machine)
 {
     struct object *object = object_of(machine);
     object->err = machine->err;
+    bool is_fenced = object->store->mounts[object->home.mount].is_fenced;
+    if (is_fenced && err_has(object->err, ERR_CODE_CORRUPT))
+        object->err = ERR(OFFLINE, 0); /* a change that was not applied to its end */
     object->is_open = !err_is(machine->err);
     if (!object->is_open)
         object_close(object);
@@ -339,7 +358,7 @@ static const struct stage object_stages[OBJECT_STAGES] = {
         BIT(OBJECT_READ) | BIT(OBJECT_WITNESS) | BIT(OBJECT_CONTENT) | BIT(OBJECT_BUFFER)
             | BIT(OBJECT_ACQUIRE),
         5000},
-    [OBJECT_WITNESS] = {"witness", object_witness, BIT(OBJECT_WITNESSED), 5000},
+    [OBJECT_WITNESS] = {"witness", object_witness, BIT(OBJECT_WITNESSED) | BIT(OBJECT_READ), 5000},
     [OBJECT_WITNESSED] = {"witnessed", object_witnessed, BIT(OBJECT_WITNESSED), 5000},
     [OBJECT_SINGLE] = {"single", object_single, BIT(OBJECT_SINGLE_OPEN), 5000},
     [OBJECT_SINGLE_OPEN] = {"single-open", object_single_open, BIT(OBJECT_SINGLE_READ), 5000},

@@ -37,6 +37,8 @@ struct object {
     struct single_mount mount;
     struct single_reader single;
     bool is_single, at_target, wants_content;
+    uint64_t witness_lsn; /* what must be applied before a bad header is damage */
+    bool has_witness, is_settled;
     uint64_t read_offset, read_size;
     uint8_t meta[SLOT_META_MAX];
 };

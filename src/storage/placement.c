@@ -14,8 +14,19 @@ static size_t gather(const struct store *store, const struct storage_config *con
     return config->mount_count;
 }
 
-bool placement_pick(const struct store *store, const struct storage_config *config,
-    struct balance_cursor *cursor, uint64_t size, uint8_t *ret_mount)
+/* The usable one with most free space; count if there is none. */
+static size_t freest(const struct balance_candidate *candidates, size_t count)
+{
+    size_t best = count;
+    for (size_t i = 0; i < count; i++)
+        if (candidates[i].is_usable
+            && (best == count || candidates[i].free_bytes > candidates[best].free_bytes))
+            best = i;
+    return best;
+}
+
+err_t placement_pick(const struct store *store, const struct storage_config *config,
+    struct balance_cursor *cursor, uint64_t size, bool is_packed, uint8_t *ret_mount)
 {
     struct balance_candidate candidates[STORAGE_MOUNTS_MAX] = {0};
     size_t count = gather(store, config, candidates);
@@ -23,19 +34,14 @@ bool placement_pick(const struct store *store, const struct storage_config *conf
         .master_id = (uint32_t)config->master_mount,
         .size_bytes = size};
     uint32_t chosen = 0;
-    if (balance_pick(&request, candidates, count, cursor, &chosen)) {
+    size_t fallback = freest(candidates, count);
+    if (fallback == count)
+        return ERR(OFFLINE, 0);
+    if (balance_pick(&request, candidates, count, cursor, &chosen))
         *ret_mount = (uint8_t)candidates[chosen].id;
-        return true;
-    }
-    bool is_found = false;
-    for (size_t i = 0; i < count; i++) {
-        if (!candidates[i].is_usable)
-            continue;
-        if (!is_found || candidates[i].free_bytes > candidates[chosen].free_bytes)
-            chosen = (uint32_t)i;
-        is_found = true;
-    }
-    if (is_found)
-        *ret_mount = (uint8_t)candidates[chosen].id;
-    return is_found;
+    else if (is_packed)
+        *ret_mount = (uint8_t)candidates[fallback].id;
+    else
+        return ERR(NO_SPACE, 0);
+    return ERR_OK;
 }

@@ -7,10 +7,14 @@
 #include "storage/store.h"
 
 /** Choose among the mount points that are in, by the configured policy and the room they had when it
- * was last looked. When none has room, the one with most of it is asked all the same: only its
- * streams know the free slots in their chunks, and they say NO_SPACE.
- * `size`: of the content; 0: unknown. Returns false if no mount point is in. */
-MUST bool placement_pick(const struct store *store, const struct storage_config *config,
-    struct balance_cursor *cursor, uint64_t size, uint8_t *ret_mount);
+ * was last looked. When none has room, a content that would be packed is sent to the one with most
+ * free space all the same: only its streams know the free slots in their chunks.
+ *
+ *   size       of the content; 0: unknown, any room will do
+ *   is_packed  it goes into a slot for certain
+ *
+ * Errors: OFFLINE (no mount point is in), NO_SPACE. */
+MUST err_t placement_pick(const struct store *store, const struct storage_config *config,
+    struct balance_cursor *cursor, uint64_t size, bool is_packed, uint8_t *ret_mount);
 
 #endif

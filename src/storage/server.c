@@ -242,12 +242,14 @@ static err_t check_streams(struct storage *storage)
     uint32_t streams = 0;
     for (uint32_t i = 0; i < storage->config.mount_count; i++)
         streams += storage->plan[i].is_usable ? storage->plan[i].stream_count : 0;
-    struct storage_budget first = storage->budget;
     err_t err = make_budget(storage, storage->loop_count, streams);
-    if (err_is(err) || storage->budget.loops == storage->loop_count)
-        return err;
-    storage->budget = first;
-    return ERR(NO_RESOURCE, 0);
+    if (!err_is(err) && storage->budget.loops != storage->loop_count)
+        err = ERR(NO_RESOURCE, 0);
+    if (err_is(err))
+        note_failure(storage, err,
+            "the limit of open files (ulimit -n) is too low for the streams of these mount points:"
+            " raise it, or give loops = 1");
+    return err;
 }
 
 static err_t open_office(struct storage *storage)
@@ -271,11 +273,9 @@ static err_t open_office(struct storage *storage)
 
 static void do_open(struct storage *storage)
 {
-    err_t err = open_office(storage);
+    err_t err = storage->is_stopping ? ERR_OK : open_office(storage);
     if (err_is(err))
-        note_failure(storage, err,
-            "the limit of open files (ulimit -n) is too low for the mount points' streams: give"
-            " loops = 1, or raise it");
+        note_failure(storage, err, err_sentence(err.code));
     say_budget(storage);
     if (is_to_end(storage))
         begin_stop(storage);
@@ -343,8 +343,7 @@ bool storage_loop_step(struct storage *storage, uint16_t index)
         loop->is_due = false;
         member_obey(loop);
     }
-    if (loop->phase == STORAGE_PHASE_DRAINING)
-        member_rest(loop);
+    member_go_on(loop);
     return loop->phase != STORAGE_PHASE_OVER;
 }
 

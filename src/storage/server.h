@@ -62,11 +62,14 @@ struct storage_options {
 
 enum storage_phase {
     STORAGE_PHASE_ENTERED,
-    STORAGE_PHASE_OPEN, /* streams are open */
+    STORAGE_PHASE_OPENING, /* streams recover and lease ids */
+    STORAGE_PHASE_OPEN,
     STORAGE_PHASE_LISTENING,
     STORAGE_PHASE_RUNNING,
-    STORAGE_PHASE_DRAINING,
-    STORAGE_PHASE_CLOSED, /* streams are closed */
+    STORAGE_PHASE_DRAINING, /* requests end */
+    STORAGE_PHASE_AT_REST,
+    STORAGE_PHASE_CLOSING, /* streams close */
+    STORAGE_PHASE_CLOSED,
     STORAGE_PHASE_OVER,
 };
 
@@ -208,8 +211,8 @@ bool storage_loop_step(struct storage *storage, uint16_t index);
 /** Loop 0: begin the end. May come at any time, also while starting, and twice. */
 void storage_stop(struct storage *storage);
 
-/** Why it ended: ERR_OK after storage_stop(); else what the start failed with (storage->why). */
-err_t storage_result(const struct storage *storage);
+/** Why it ended: OK after storage_stop(). Errors: what the start failed with (storage->why). */
+MUST err_t storage_result(const struct storage *storage);
 
 /** Where it listens, once it is running. */
 const struct io_address *storage_address(const struct storage *storage);

@@ -154,10 +154,16 @@ err_t store_open_mount(struct store *store, const struct store_mount_options *op
 
 static struct stream *next_stream(const struct store *store, size_t *at)
 {
-    for (; *at < (size_t)STORE_MOUNTS_MAX * STORE_STREAMS_MAX; ++*at) {
-        struct store_mount *mount = &store->mounts[*at / STORE_STREAMS_MAX];
-        if (mount->is_there && mount->streams[*at % STORE_STREAMS_MAX])
-            return mount->streams[(*at)++ % STORE_STREAMS_MAX];
+    while (*at < (size_t)STORE_MOUNTS_MAX * STORE_STREAMS_MAX) {
+        const struct store_mount *mount = &store->mounts[*at / STORE_STREAMS_MAX];
+        size_t index = *at % STORE_STREAMS_MAX;
+        if (index >= mount->stream_count) {
+            *at += STORE_STREAMS_MAX - index;
+            continue;
+        }
+        ++*at;
+        if (mount->streams[index])
+            return mount->streams[index];
     }
     return NULL;
 }

@@ -66,8 +66,6 @@ static err_t upload_set_identity(struct upload *upload)
     struct identity *identity = &upload->header.identity;
     if (!suffix_is_valid(upload->request.suffix))
         return ERR(USAGE, 0);
-    TRY(store_stream_for_upload(store, upload->request.mount, &upload->stream));
-    TRY(stream_take_clock(upload->stream, &identity->clock));
     identity->origin = store->config.machine;
     suffix_part(upload->request.suffix, io_random(store->io), identity->suffix);
     uint64_t now = io_wall(store->io);
@@ -81,7 +79,16 @@ static err_t upload_set_identity(struct upload *upload)
 static int upload_admit(struct machine *machine)
 {
     struct upload *upload = upload_of(machine);
-    err_t err = upload_set_identity(upload);
+    err_t err = ERR_OK;
+    if (!upload->stream)
+        err = store_stream_for_upload(upload->store, upload->request.mount, &upload->stream);
+    if (err_is(err))
+        return machine_fail(machine, err);
+    if (!stream_take_clock(
+            upload->stream, &upload->log_waiter, machine, &upload->header.identity.clock, &err))
+        return machine_wait_in(machine, UPLOAD_ADMIT, 1);
+    if (!err_is(err))
+        err = upload_set_identity(upload);
     if (err_is(err))
         return machine_fail(machine, err);
     if (upload->request.size_known && upload->request.size > BLOCKS_CONTENT_MAX)
@@ -462,6 +469,9 @@ static int upload_applied(struct machine *machine)
 {
     struct upload *upload = upload_of(machine);
     err_t err = upload->is_single ? upload->entry.chain.err : upload->apply.err;
+    bool is_doubtful = upload->is_referenced && upload->stream->state != STREAM_OPEN;
+    if (!err_is(err) && is_doubtful && !upload->is_told)
+        err = upload->stream->failure; /* a failed sync is told once, perhaps to another upload */
     if (err_is(err)) {
         stream_fail(upload->stream, err);
         return machine_fail(machine, (err_t){err.site, ERR_CODE_OUTCOME_UNKNOWN, err.os});

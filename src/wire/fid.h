@@ -32,7 +32,7 @@ struct fid {
     char group[GROUP_NAME_MAX + 1];
     struct identity identity;
     uint64_t size;      /* exact for immutable ids < 4 GiB; else 0 (fid_format: any) */
-    uint32_t crc;       /* CRC-32 (IEEE) of the first content */
+    uint32_t crc;       /* CRC-32 (IEEE) of the content; uploads set 0 where the id says to ask */
     uint32_t chunk;     /* packed: chunk number of the origin, >= 1 */
     uint32_t offset;    /* packed: of the slot in the chunk file, bytes */
     uint32_t slot_size; /* packed: bytes */

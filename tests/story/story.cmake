@@ -1,4 +1,9 @@
 cairn_test(tracker_story SOURCES story/tracker_story.c LINKS cairn_sim cairn_tracker cairn_storage)
 
+# The swarm of the storage engine: 10,000 seeds, in two halves so that both run at once.
 add_executable(store_swarm story/store_swarm.c)
 target_link_libraries(store_swarm PRIVATE cairn_sim_store cairn_base cairn_flags)
+add_test(NAME store_swarm_low COMMAND store_swarm --seeds 1-5000)
+add_test(NAME store_swarm_high COMMAND store_swarm --seeds 5001-10000)
+set_tests_properties(store_swarm_low store_swarm_high PROPERTIES TIMEOUT 1200 LABELS story)
+cairn_test(store_canary SOURCES story/canary_test.c LINKS cairn_sim_store TIMEOUT 300)

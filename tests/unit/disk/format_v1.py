@@ -135,8 +135,8 @@ def mount_point():
     content = sparse(5000)
     whole = content[:2] + b"HELLO" + content[7:]
     at_single = place(2)
-    made = meta(single, 1, content, 0, 0, birth=(1, MACHINE))
-    changed = meta(single, 2, whole, 0, 0, birth=(1, MACHINE), modified=TIME + 5)
+    made = meta(single, 1, content, 0, 0, birth=(1, MACHINE), other=at_single)
+    changed = meta(single, 2, whole, 0, 0, birth=(1, MACHINE), other=at_single, modified=TIME + 5)
     home = meta(small, 1, old, 256, SEED, attributes=pool, nonce=nonce)
     forward = meta(small, 2, b"", 256, SEED, flags=8 | 2, attributes=pool, other=target, size=len(new))
     moved = meta(small, 2, new, 512, SEED, flags=8 | 4, attributes=pool, other=at[small],

@@ -104,6 +104,22 @@ static void open_mount(struct place_of_test *test, struct mount_image *ret)
     mount_close(&mount);
 }
 
+static void begin(struct place_of_test *test, const struct stream_options *options)
+{
+    EXPECT_OK(stream_open(&test->stream, options));
+    while (!stream_is_ready(&test->stream))
+        io_turn(test->lab.io, true);
+    EXPECT_EQ(test->stream.state, STREAM_OPEN);
+}
+
+static void end(struct place_of_test *test)
+{
+    stream_close_begin(&test->stream);
+    while (!stream_close_is_quiet(&test->stream))
+        io_turn(test->lab.io, true);
+    stream_close_end(&test->stream);
+}
+
 static void open_stream(struct place_of_test *test)
 {
     static struct mount_image image;
@@ -132,9 +148,7 @@ static void open_stream(struct place_of_test *test)
         .context = test};
     memcpy(options.storage_uuid, image.identity.storage_uuid, UUID_SIZE);
     memcpy(options.mount_uuid, image.identity.mount_uuid, UUID_SIZE);
-    EXPECT_OK(stream_open(&test->stream, &options));
-    while (!stream_is_ready(&test->stream))
-        io_turn(test->lab.io, true);
+    begin(test, &options);
 }
 
 static struct place_of_test *test_open(void)
@@ -150,10 +164,7 @@ static struct place_of_test *test_open(void)
 static void test_close(struct place_of_test *test)
 {
     EXPECT(!test->is_fenced);
-    stream_close_begin(&test->stream);
-    while (!stream_close_is_quiet(&test->stream))
-        io_turn(test->lab.io, true);
-    stream_close_end(&test->stream);
+    end(test);
     chunk_files_fini(&test->files);
     io_handle_close(test->lab.io, &test->root);
     ledger_check_empty(&test->lab.io->ledger);
@@ -207,8 +218,8 @@ TEST(recovery_applies_the_log_of_version_1)
     EXPECT(atomic_load(&test->clock.last) == CLOCK + (UINT64_C(60) << 23));
     EXPECT(stream->lease > CLOCK + (UINT64_C(60) << 23));
     EXPECT_EQ(stream->chunks.count, 1);
-    EXPECT_EQ(stream->chunks.entries[0].live_count, 3);          /* a home, a target, a large one */
-    EXPECT_EQ(stream->chunks.entries[0].free_bytes, 192); /* the header page counts */
+    EXPECT_EQ(stream->chunks.entries[0].live_count, 3); /* a home, a target, a large one */
+    EXPECT_EQ(stream->chunks.entries[0].free_bytes, 192);
     EXPECT_EQ(stream->chunks.entries[0].end, 4096 + 256 + 192 + 512 + 70144);
     test_close(test);
 }
@@ -274,6 +285,8 @@ TEST(a_single_file_of_version_1_takes_its_name_and_its_change)
     EXPECT_OK(single_meta_decode(span_of(bytes, 4096), NULL, &header));
     EXPECT_EQ(header.version.counter, 2);
     EXPECT_EQ(header.birth.counter, 1);
+    EXPECT_EQ(header.other.kind, PLACE_SINGLE);
+    EXPECT_EQ(header.other.mount, 3);
     EXPECT_EQ(header.size, 5000);
     expect_content(bytes + SINGLE_AT, 5000, "thHELLOst bytes");
     uint32_t crc = crc32_update(0, bytes + SINGLE_AT, 5000);
@@ -285,14 +298,9 @@ TEST(a_single_file_of_version_1_takes_its_name_and_its_change)
 TEST(what_was_recovered_is_there_after_a_clean_end)
 {
     struct place_of_test *test = test_open();
-    stream_close_begin(&test->stream);
-    while (!stream_close_is_quiet(&test->stream))
-        io_turn(test->lab.io, true);
-    stream_close_end(&test->stream);
+    end(test);
     struct stream_options options = test->stream.options;
-    EXPECT_OK(stream_open(&test->stream, &options));
-    while (!stream_is_ready(&test->stream))
-        io_turn(test->lab.io, true);
+    begin(test, &options);
     EXPECT_EQ(test->stream.replayed, 0);
     EXPECT(!test->stream.was_torn);
     EXPECT_EQ(test->stream.live_count, 3);

@@ -195,6 +195,40 @@ void hall_stop(struct hall *hall)
     hall_join(hall);
 }
 
+static void fence_arrived(struct io *here, struct io_message *message)
+{
+    struct hall *hall = CONTAINER_OF(message, struct hall, fence);
+    struct storage_loop *loop = &hall->storage->loops[here->loop_index];
+    store_fence(&loop->store, hall->fence_mount, ERR(IO, 5));
+}
+
+void hall_fence(struct hall *hall, uint16_t loop, uint8_t mount)
+{
+    struct io *io = loop_group_io(&hall->group, loop);
+    hall->fence_mount = mount;
+    hall->fence.deliver = fence_arrived;
+    io_post(io, io, &hall->fence);
+}
+
+pid_t hall_fork(struct hall *hall, uint16_t *ret_port)
+{
+    int port_pipe[2];
+    EXPECT_EQ(pipe(port_pipe), 0);
+    pid_t child = fork();
+    EXPECT(child >= 0);
+    if (child == 0) {
+        EXPECT_OK(hall_start(hall));
+        uint16_t port = storage_address(hall->storage)->port;
+        EXPECT_EQ(write(port_pipe[1], &port, sizeof port), (ssize_t)sizeof port);
+        for (;;)
+            (void)pause();
+    }
+    (void)close(port_pipe[1]);
+    EXPECT_EQ(read(port_pipe[0], ret_port, sizeof *ret_port), (ssize_t)sizeof *ret_port);
+    (void)close(port_pipe[0]);
+    return child;
+}
+
 unsigned hall_descriptors(void)
 {
     unsigned count = 0;
@@ -303,8 +337,12 @@ bool visitor_receive(struct visitor *visitor, struct reply *ret)
 
 void visitor_open(struct visitor *visitor, const struct hall *hall)
 {
-    const struct io_address *address = storage_address(hall->storage);
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(address->port)};
+    visitor_open_port(visitor, storage_address(hall->storage)->port);
+}
+
+void visitor_open_port(struct visitor *visitor, uint16_t port)
+{
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port)};
     uint8_t bytes[256];
     struct writer w = {.data = bytes, .capacity = sizeof bytes};
     struct reply *reply = malloc(sizeof *reply);
@@ -360,7 +398,7 @@ static void send_body(struct visitor *visitor, uint8_t type, const struct writer
         at += piece;
         send_frame(visitor, is_first ? type : MSG_DATA, at < size ? FRAME_MORE : 0, id,
             is_first ? span_of(meta->data, meta->size) : span_of(NULL, 0),
-            span_of(data + at - piece, piece));
+            piece ? span_of(data + at - piece, piece) : span_of(NULL, 0));
     } while (at < size);
 }
 

@@ -3,6 +3,8 @@
 #ifndef CAIRN_TESTS_STORAGE_HALL_H
 #define CAIRN_TESTS_STORAGE_HALL_H
 
+#include <sys/types.h>
+
 #include "io/loop.h"
 #include "storage/server.h"
 #include "tests/lib/test.h"
@@ -21,7 +23,8 @@ struct hall {
     struct storage *storage;
     struct loop_group group;
     int signal_pipe[2]; /* a byte: it runs, or it is over */
-    struct io_message stop;
+    struct io_message stop, fence;
+    uint8_t fence_mount;
     bool is_up;
     char log[64 * 1024];
     size_t log_size;
@@ -33,14 +36,18 @@ struct hall {
 void hall_make(struct hall *hall, uint32_t mounts, uint32_t loops);
 /** Remove the directory. */
 void hall_remove(struct hall *hall);
-/** Start; returns when it is running, or the error it ended with. */
-err_t hall_start(struct hall *hall);
+/** Start; returns when it is running. Errors: what it ended with. */
+MUST err_t hall_start(struct hall *hall);
 /** Begin the end, and wait for it; everything must have been given back. */
 void hall_stop(struct hall *hall);
 /** Only begin. */
 void hall_begin_stop(struct hall *hall);
 void hall_join(struct hall *hall);
 bool hall_logged(struct hall *hall, const char *part);
+/** A write to mount point `mount` failed on loop `loop`: what its stream says then. */
+void hall_fence(struct hall *hall, uint16_t loop, uint8_t mount);
+/** Start it in a child process, to be killed. */
+pid_t hall_fork(struct hall *hall, uint16_t *ret_port);
 unsigned hall_descriptors(void); /* of this process */
 
 /* ---- the client ---- */
@@ -67,6 +74,7 @@ struct reply {
 enum { VISITOR_DATA_MAX = 32 << 20 };
 
 void visitor_open(struct visitor *visitor, const struct hall *hall);
+void visitor_open_port(struct visitor *visitor, uint16_t port);
 void visitor_close(struct visitor *visitor);
 uint64_t visitor_send(struct visitor *visitor, uint8_t type, const struct writer *meta,
     const void *data, size_t size);

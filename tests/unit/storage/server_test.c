@@ -1,3 +1,6 @@
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/crc.h"
@@ -434,4 +437,234 @@ TEST(one_mount_point_that_cannot_be_opened_does_not_stop_the_other)
     EXPECT(strstr(status, "\"state\":\"out\"") != NULL);
     EXPECT(strstr(status, "lost everything") != NULL);
     end();
+}
+
+TEST(what_was_acknowledged_survives_kill)
+{
+    enum { COUNT = 50 };
+    static char ids[COUNT][FID_TEXT_MAX];
+    uint16_t port;
+    int status;
+    hall_make(&hall, 2, 2);
+    pid_t child = hall_fork(&hall, &port);
+    visitor_open_port(&visitor, port);
+    for (size_t i = 0; i < COUNT; i++) {
+        struct put put = {.is_mutable = 1};
+        bytes_make(content, i * 3000, i);
+        EXPECT_EQ(visitor_put(&visitor, content, i * 3000, &put, ids[i], NULL), 0);
+    }
+    EXPECT_EQ(
+        visitor_modify(&visitor, ids[7], MODIFY_APPEND, 0, "x", 1, (struct version){0}, NULL), 0);
+    EXPECT_EQ(visitor_delete(&visitor, ids[9], NULL), 0);
+    EXPECT_EQ(kill(child, SIGKILL), 0);
+    EXPECT_EQ(waitpid(child, &status, 0), child);
+    visitor_close(&visitor);
+    EXPECT_OK(hall_start(&hall));
+    visitor_open(&visitor, &hall);
+    for (size_t i = 0; i < COUNT; i++) {
+        struct span got;
+        size_t size = i * 3000;
+        bytes_make(content, size, i);
+        if (i == 7)
+            content[size++] = 'x';
+        if (i == 9)
+            EXPECT_EQ(visitor_get(&visitor, ids[i], 0, 0, &got, NULL), ERR_CODE_NOT_FOUND);
+        else
+            expect_content(ids[i], content, size);
+    }
+    end();
+}
+
+TEST(a_stop_under_load_answers_what_it_took_and_leaves_nothing)
+{
+    enum { COUNT = 400 };
+    static char ids[COUNT][FID_TEXT_MAX];
+    uint8_t bytes[512];
+    unsigned before = hall_descriptors();
+    size_t count = 0;
+    begin(1, 2);
+    bytes_make(content, 3000, 6);
+    struct writer w = {.data = bytes, .capacity = sizeof bytes};
+    msg_upload_encode(&(struct msg_upload){.ack = ACK_LOCAL, .size_known = 1, .size = 3000}, &w);
+    for (int i = 0; i < COUNT; i++)
+        (void)visitor_send(&visitor, MSG_UPLOAD, &w, content, 3000);
+    hall_begin_stop(&hall);
+    struct reply *reply = malloc(sizeof *reply);
+    while (visitor_receive(&visitor, reply)) {
+        struct msg_uploaded uploaded;
+        if (reply->type != MSG_UPLOADED)
+            continue;
+        EXPECT_OK(msg_uploaded_decode(span_of(reply->meta, reply->meta_size), &uploaded));
+        EXPECT(span_to_text(uploaded.id, ids[count++], FID_TEXT_MAX));
+    }
+    free(reply);
+    visitor_close(&visitor);
+    hall_join(&hall);
+    EXPECT_EQ(hall_descriptors(), before + 2); /* the fixture's pipe */
+    EXPECT_OK(hall_start(&hall));
+    visitor_open(&visitor, &hall);
+    for (size_t i = 0; i < count; i++)
+        expect_content(ids[i], content, 3000);
+    end();
+}
+
+TEST(clients_that_vanish_leave_nothing_behind)
+{
+    begin(1, 2);
+    char id[FID_TEXT_MAX];
+    uint8_t bytes[512], frame_bytes[FRAME_HEADER_SIZE];
+    bytes_make(content, 4 << 20, 6);
+    EXPECT_EQ(visitor_put(&visitor, content, 4 << 20, NULL, id, NULL), 0);
+    for (int i = 0; i < 20; i++) {
+        struct visitor other;
+        struct writer w = {.data = bytes, .capacity = sizeof bytes};
+        visitor_open(&other, &hall);
+        if (i % 2) {
+            msg_upload_encode(
+                &(struct msg_upload){.ack = ACK_LOCAL, .size_known = 1, .size = 1 << 20}, &w);
+            struct frame frame = {.request = 9,
+                .meta_size = (uint32_t)w.size,
+                .data_size = 1000,
+                .flags = FRAME_MORE,
+                .type = MSG_UPLOAD};
+            frame.body_crc = crc32_update(crc32_update(0, bytes, w.size), content, 1000);
+            frame_encode_header(&frame, frame_bytes);
+            EXPECT_EQ(
+                write(other.fd, frame_bytes, sizeof frame_bytes), (ssize_t)sizeof frame_bytes);
+            EXPECT_EQ(write(other.fd, bytes, w.size), (ssize_t)w.size);
+            EXPECT_EQ(write(other.fd, content, 1000), 1000);
+        } else {
+            msg_find_encode(&(struct msg_find){.id = span_of_text(id)}, &w);
+            (void)visitor_send(&other, MSG_FIND, &w, NULL, 0);
+        }
+        visitor_close(&other);
+    }
+    expect_content(id, content, 4 << 20);
+    static char ids[10 * FID_TEXT_MAX];
+    EXPECT_EQ(visitor_list(&visitor, ids, 10, 0), 1);
+    end();
+}
+
+TEST(a_disk_down_to_its_reserve_reads_and_deletes_but_takes_no_more_chunks)
+{
+    char first[FID_TEXT_MAX], id[FID_TEXT_MAX];
+    int code = 0;
+    begin(1, 1);
+    bytes_make(content, 60000, 6);
+    EXPECT_EQ(visitor_put(&visitor, content, 60000, NULL, first, NULL), 0);
+    visitor_close(&visitor);
+    hall_stop(&hall);
+    hall.flags[0] = "--reserve=1000TiB";
+    EXPECT_OK(hall_start(&hall));
+    visitor_open(&visitor, &hall);
+    int taken = 0;
+    while ((code = visitor_put(&visitor, content, 60000, NULL, id, NULL)) == 0)
+        EXPECT(++taken < 300);
+    EXPECT_EQ(code, ERR_CODE_NO_SPACE);
+    EXPECT_EQ(visitor_put(&visitor, content, 1 << 20, NULL, id, NULL), ERR_CODE_NO_SPACE);
+    expect_content(first, content, 60000);
+    EXPECT_EQ(visitor_delete(&visitor, first, NULL), 0);
+    EXPECT(strstr(visitor_status(&visitor), "\"state\":\"full\"") != NULL);
+    end();
+}
+
+TEST(a_mount_point_that_fails_is_fenced_alone_and_on_every_loop)
+{
+    char ids[2][FID_TEXT_MAX], id[FID_TEXT_MAX];
+    struct span got;
+    hall_make(&hall, 2, 2);
+    EXPECT_OK(hall_start(&hall));
+    visitor_open(&visitor, &hall);
+    for (int i = 0; i < 2; i++) {
+        EXPECT_EQ(visitor_put(&visitor, "abc", 3, NULL, id, NULL), 0);
+        memcpy(ids[strstr(id, "/M01/") != NULL], id, sizeof id);
+    }
+    hall_fence(&hall, 1, 1);
+    while (!strstr(visitor_status(&visitor), "\"state\":\"fenced\"")) {
+    }
+    EXPECT(hall_logged(&hall, "mount_point_out"));
+    EXPECT(strstr(visitor_status(&visitor), "\"mounts_online\":1") != NULL);
+    for (int i = 0; i < 8; i++) {
+        struct visitor other;
+        visitor_open(&other, &hall);
+        EXPECT_EQ(visitor_get(&other, ids[1], 0, 0, &got, NULL), ERR_CODE_OFFLINE);
+        EXPECT_EQ(visitor_delete(&other, ids[1], NULL), ERR_CODE_OFFLINE);
+        EXPECT_EQ(visitor_put(&other, "abc", 3, NULL, id, NULL), 0);
+        EXPECT(strstr(id, "/M00/") != NULL);
+        visitor_close(&other);
+    }
+    expect_content(ids[0], (const uint8_t *)"abc", 3);
+    EXPECT_EQ(visitor_delete(&visitor, ids[0], NULL), 0);
+    end();
+}
+
+/* Damage in a slot: only the loop that owns the file may say CORRUPT; the others must ask it. */
+TEST(damage_is_told_as_such_whichever_loop_is_asked)
+{
+    char id[FID_TEXT_MAX], other_id[FID_TEXT_MAX], path[512];
+    struct span got;
+    struct fid fid;
+    struct msg_stated stated;
+    begin(1, 2);
+    bytes_make(content, 60000, 4);
+    EXPECT_EQ(visitor_put(&visitor, content, 60000, NULL, id, NULL), 0);
+    EXPECT_EQ(visitor_put(&visitor, content, 60000, NULL, other_id, NULL), 0);
+    EXPECT_OK(fid_parse(span_of_text(id), &fid));
+    struct chunk_key key = {7, fid.mount, fid.stream, fid.chunk};
+    char name[CHUNK_NAME_MAX];
+    chunk_path(name, &key);
+    (void)snprintf(path, sizeof path, "%s/%s", hall.mounts[0], name);
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    EXPECT(fd >= 0);
+    EXPECT_EQ(pwrite(fd, "rot", 3, fid.offset + 30000), 3);
+    for (int i = 0; i < 12; i++) {
+        struct visitor other;
+        visitor_open(&other, &hall);
+        EXPECT_EQ(visitor_get(&other, id, 0, 0, &got, NULL), ERR_CODE_CORRUPT);
+        EXPECT_EQ(visitor_stat(&other, id, &stated), 0);
+        visitor_close(&other);
+    }
+    EXPECT_EQ(pwrite(fd, "rot", 3, fid.offset + 10), 3); /* now the header too */
+    (void)close(fd);
+    for (int i = 0; i < 12; i++) {
+        struct visitor other;
+        visitor_open(&other, &hall);
+        EXPECT_EQ(visitor_get(&other, id, 0, 0, &got, NULL), ERR_CODE_CORRUPT);
+        EXPECT_EQ(visitor_stat(&other, id, &stated), ERR_CODE_CORRUPT);
+        EXPECT_EQ(visitor_get(&other, other_id, 0, 0, &got, NULL), 0);
+        visitor_close(&other);
+    }
+    end();
+}
+
+TEST(sixty_four_descriptors_are_kept_to_under_load)
+{
+    static char ids[60][FID_TEXT_MAX];
+    struct visitor others[3];
+    hall_make(&hall, 1, 2);
+    unsigned before = hall_descriptors() - 4; /* the budget's own base */
+    hall.descriptor_limit = 64;
+    EXPECT_OK(hall_start(&hall));
+    EXPECT_EQ(hall.storage->loop_count, 1);
+    visitor_open(&visitor, &hall);
+    for (size_t i = 0; i < ARRAY_LEN(others); i++)
+        visitor_open(&others[i], &hall);
+    for (size_t i = 0; i < ARRAY_LEN(ids); i++) {
+        struct put put = {.is_mutable = 1};
+        bytes_make(content, 100000, i);
+        EXPECT_EQ(visitor_put(&visitor, content, i % 2 ? 100000 : 60000, &put, ids[i], NULL), 0);
+        EXPECT(hall_descriptors() - before - 4 <= 64); /* four visitors */
+    }
+    for (size_t i = 0; i < ARRAY_LEN(ids); i++) {
+        bytes_make(content, 100000, i);
+        expect_content(ids[i], content, i % 2 ? 100000 : 60000);
+    }
+    EXPECT(strstr(visitor_status(&visitor), "\"is_shrunk\":true") != NULL);
+    for (size_t i = 0; i < ARRAY_LEN(others); i++)
+        visitor_close(&others[i]);
+    end();
+    hall_make(&hall, 1, 2);
+    hall.descriptor_limit = 40;
+    EXPECT_ERR(hall_start(&hall), NO_RESOURCE);
+    hall_remove(&hall);
 }
