@@ -200,7 +200,8 @@ static bool sync_is_ignored(const struct sim_task *task)
     if (!part || !task->description->inode)
         return false;
     char text[2 * SIM_PATH_MAX];
-    return strstr(sim_mount_inode_path(task->description->mount, task->description->inode, text), part)
+    return strstr(
+               sim_mount_inode_path(task->description->mount, task->description->inode, text), part)
            != NULL;
 }
 

@@ -31,11 +31,11 @@ struct swarm {
     unsigned in_flight_max;
     uint32_t size_max; /* of contents */
     enum store_swarm_fault fault;
-    bool has_fault;   /* one was switched on in this life */
-    bool has_stepped; /* the wall clock jumped: ids may have to wait for a lease */
+    bool has_fault;      /* one was switched on in this life */
+    bool has_stepped;    /* the wall clock jumped: ids may have to wait for a lease */
     bool has_lost_names; /* the sync of a directory failed */
     bool walks_often;
-    bool is_small;    /* the disk may run full */
+    bool is_small; /* the disk may run full */
     uint32_t number;
     uint8_t metadata[METADATA_MAX];
 };

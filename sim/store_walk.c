@@ -296,8 +296,8 @@ static void compare_files(struct store_walk *walk)
     }
 }
 
-bool store_walk(struct store_walk *walk, struct store_lab *lab, struct store_model *model,
-    bool has_faults)
+bool store_walk(
+    struct store_walk *walk, struct store_lab *lab, struct store_model *model, bool has_faults)
 {
     *walk = (struct store_walk){.lab = lab, .model = model, .has_faults = has_faults};
     LIST_EACH (node, &model->files) {

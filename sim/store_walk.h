@@ -11,7 +11,7 @@ enum { STORE_WALK_TEXT = 400 };
 struct store_walk {
     struct store_lab *lab;
     struct store_model *model;
-    bool has_faults; /* what could not be unlinked may lie in new/ */
+    bool has_faults;               /* what could not be unlinked may lie in new/ */
     char failure[STORE_WALK_TEXT]; /* empty: all is well */
     uint64_t live_bytes;           /* of slots in which something lives, and of single files */
     uint64_t disk_bytes;           /* of chunk files and single files */
@@ -22,7 +22,7 @@ struct store_walk {
  * stray headers in free space; every single file; each against the model: what lives is a file of the
  * model, once, and every file of the model lives. Uploads of unknown outcome that turn out to live
  * become files of the model. False: walk->failure tells. */
-bool store_walk(struct store_walk *walk, struct store_lab *lab, struct store_model *model,
-    bool has_faults);
+bool store_walk(
+    struct store_walk *walk, struct store_lab *lab, struct store_model *model, bool has_faults);
 
 #endif

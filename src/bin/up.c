@@ -82,6 +82,13 @@ static void fill_in(struct up *up)
         config_problem(&server->config, "data: the path is too long");
 }
 
+/* An eighth of a low limit of open files: the storage needs the rest. */
+static uint32_t tracker_connections(void)
+{
+    uint64_t share = limit_raise(LIMIT_FILES).soft / 8;
+    return share < TRACKER_CONNECTIONS ? (uint32_t)share : TRACKER_CONNECTIONS;
+}
+
 static void take_tracker(struct up *up)
 {
     struct storage_process *process = &up->process;
@@ -89,7 +96,7 @@ static void take_tracker(struct up *up)
     address_text(up, up->settings.port, text, sizeof text);
     tracker_config_default(&process->tracker_config);
     process->has_tracker = true;
-    process->tracker_config.connection_max = TRACKER_CONNECTIONS;
+    process->tracker_config.connection_max = tracker_connections();
     process->tracker_config.secrets = &process->server.secrets;
     if (err_is(io_address_parse(text, &process->tracker_config.address)))
         config_problem(&process->server.config, "host = %s: not an address; write 127.0.0.1 or ::1",

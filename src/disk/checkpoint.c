@@ -37,7 +37,7 @@ enum {
 
 #define CHECKPOINT_RETRY_NS UINT64_C(200000000)
 
-/* ---- the file: 0 magic | 4 CRC of bytes 8.. | 8 format u32 | 12 machine u32 | 16 mount, stream, clean, 0
+/* ---- the file: 0 magic | 4 CRC of bytes 8 to the last entry | 8 format u32 | 12 machine u32 | 16 mount, stream, clean, 0
  * 20 next chunk u32 | 24 generation | 32 LSN | 40 incarnation | 48 lease | 56 live count
  * 64 zero | 72 active chunk u32 | 76 chunk size u32 | 80 chunk count u32 | 84 sealing chunk u32
  * 88 storage uuid | 104 mount uuid | 120 next chunk u32 | zeros up to 160 | entries: number, end, live, free (u32 each) ---- */
@@ -321,8 +321,8 @@ static int checkpoint_map_write(struct machine *machine)
 {
     struct checkpoint *checkpoint = checkpoint_of(machine);
     size_t size = slotmap_image_size(checkpoint->stream->options.chunk_size);
-    checkpoint->iov = (struct iovec){
-        checkpoint->map_image + checkpoint->written, size - checkpoint->written};
+    checkpoint->iov =
+        (struct iovec){checkpoint->map_image + checkpoint->written, size - checkpoint->written};
     return checkpoint_submit(checkpoint, CHECKPOINT_MAPPED,
         (struct io_op){.kind = IO_WRITE,
             .fd = checkpoint->ref.file->handle.fd,

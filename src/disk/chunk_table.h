@@ -14,7 +14,7 @@ struct chunk_entry {
     uint32_t free_bytes; /* in free slots below `end` */
     uint32_t fit_max;    /* no free slot is known to be larger: hint for reopening, from `give` */
     bool is_dirty;       /* written since its last sync began; not in checkpoints */
-    bool is_idle; /* empty when the checkpoint under way began, and since */
+    bool is_idle;        /* empty when the checkpoint under way began, and since */
     bool is_lost;        /* recovery met records for it, and its file is missing */
 };
 

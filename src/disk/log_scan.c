@@ -104,8 +104,10 @@ static err_t scan_read_header(struct log_scan *scan, uint32_t at, uint8_t *page)
     io_handle_close(scan->io, &handle);
     TRY(err);
     struct log_segment_header *header = &scan->headers[at];
-    if (size < LOG_PAGE || err_is(log_segment_decode(page, header))
-        || header->number != scan->files[at].number) {
+    err = size < LOG_PAGE ? ERR(CORRUPT, 0) : log_segment_decode(page, header);
+    if (err_has(err, ERR_CODE_FORMAT))
+        return err; /* a later version wrote here: its log is no spare */
+    if (err_is(err) || header->number != scan->files[at].number) {
         *header = (struct log_segment_header){0};
         return ERR_OK;
     }
@@ -135,6 +137,7 @@ struct segment_reader {
     struct io_handle handle;
     const struct log_segment_header *header;
     uint8_t *buffer;
+    size_t buffer_size;
     uint64_t buffer_at; /* file offset of the buffer */
     size_t buffer_used;
 };
@@ -147,11 +150,26 @@ static err_t reader_get(
         offset >= reader->buffer_at && offset + size <= reader->buffer_at + reader->buffer_used;
     if (!is_there) {
         TRY(segment_read(reader->scan, reader->handle.fd, offset, reader->buffer,
-            reader->scan->buffer_size, &reader->buffer_used));
+            reader->buffer_size, &reader->buffer_used));
         reader->buffer_at = offset;
     }
     size_t skip = (size_t)(offset - reader->buffer_at);
     *ret = span_of(reader->buffer + skip, reader->buffer_used - skip);
+    return ERR_OK;
+}
+
+/* The log may have been written with larger buffers than those that are configured now. */
+static err_t reader_grow(struct segment_reader *reader, size_t size)
+{
+    if (size <= reader->buffer_size)
+        return ERR_OK;
+    struct log_scan *scan = reader->scan;
+    void *buffer;
+    TRY(mem_take(scan->mem, scan->owner, size, LOG_PAGE, &buffer));
+    mem_give(scan->mem, reader->buffer);
+    reader->buffer = buffer;
+    reader->buffer_size = size;
+    reader->buffer_used = 0;
     return ERR_OK;
 }
 
@@ -163,8 +181,9 @@ static err_t reader_batch(struct segment_reader *reader, uint64_t offset, struct
     struct log_batch_header peek;
     TRY(reader_get(reader, offset, LOG_BATCH_HEADER_SIZE, &bytes));
     TRY(log_batch_peek(bytes, &peek));
-    if (peek.size > reader->scan->buffer_size)
+    if (peek.size > reader->scan->segment_size)
         return ERR(CORRUPT, 0);
+    TRY(reader_grow(reader, peek.size));
     TRY(reader_get(reader, offset, peek.size, &bytes));
     TRY(log_batch_check(bytes, reader->header, ret));
     *ret_batch = span_of(bytes.data, peek.used);
@@ -285,15 +304,17 @@ static err_t scan_batches(struct log_scan *scan, struct segment_reader *reader, 
     }
 }
 
-static err_t scan_segment(
-    struct log_scan *scan, uint32_t at, uint8_t *buffer, const struct visitor *visitor)
+static err_t scan_segment(struct log_scan *scan, uint32_t at, const struct visitor *visitor)
 {
     struct segment_reader reader = {
-        .scan = scan, .handle = IO_HANDLE_NONE, .header = &scan->headers[at], .buffer = buffer};
-    TRY(segment_open(scan, reader.header->number, &reader.handle));
+        .scan = scan, .handle = IO_HANDLE_NONE, .header = &scan->headers[at]};
+    TRY(reader_grow(&reader, scan->buffer_size));
     scan->is_torn = false;
-    err_t err = scan_batches(scan, &reader, at, visitor);
+    err_t err = segment_open(scan, reader.header->number, &reader.handle);
+    if (!err_is(err))
+        err = scan_batches(scan, &reader, at, visitor);
     io_handle_close(scan->io, &reader.handle);
+    mem_give(scan->mem, reader.buffer);
     scan->files[at].last_lsn = scan->lsn_next - 1;
     return err;
 }
@@ -325,8 +346,6 @@ err_t log_scan_run(struct log_scan *scan, uint64_t lsn,
     int first = find_first(scan, lsn);
     if (first < 0)
         return has_log(scan) ? ERR(CORRUPT, 0) : ERR_OK;
-    void *buffer;
-    TRY(mem_take(scan->mem, scan->owner, scan->buffer_size, LOG_PAGE, &buffer));
     scan->lsn_next = scan->headers[first].first_lsn;
     struct visitor visitor = {lsn, visit, context};
     err_t err = ERR_OK;
@@ -336,9 +355,8 @@ err_t log_scan_run(struct log_scan *scan, uint64_t lsn,
         if (header->number == 0 || !follows)
             continue;
         scan->lsn_next = header->first_lsn;
-        err = scan_segment(scan, i, buffer, &visitor);
+        err = scan_segment(scan, i, &visitor);
     }
-    mem_give(scan->mem, buffer);
     if (scan->lsn_next <= lsn) { /* the log ends before its checkpoint: its tail was lost */
         scan->lsn_next = lsn + 1;
         scan->is_torn = true;

@@ -18,7 +18,7 @@ struct log_scan {
     const struct io_handle *root;
     uint8_t stream;
     uint8_t storage_uuid[16], mount_uuid[16];
-    uint32_t segment_size, buffer_size;
+    uint32_t segment_size, buffer_size; /* bytes; a larger batch is read with a larger buffer */
     /* found by log_scan_open */
     struct log_segment files[LOG_SEGMENTS_MAX]; /* all files, by number; last_lsn as found */
     struct log_segment_header headers[LOG_SEGMENTS_MAX]; /* number 0: a spare */
@@ -33,7 +33,7 @@ struct log_scan {
 };
 
 /** List the segments and read their headers. Errors: FOREIGN (a segment of another storage or mount
- * point), BUSY (more files than LOG_SEGMENTS_MAX), IO, NO_RESOURCE. */
+ * point), FORMAT (a later version wrote one), BUSY (more files than LOG_SEGMENTS_MAX), IO, NO_RESOURCE. */
 MUST err_t log_scan_open(struct log_scan *scan);
 
 /** Visit every record with an LSN above `lsn`, in order. `visit` may be NULL. An error of visit ends

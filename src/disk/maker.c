@@ -73,7 +73,7 @@ static int maker_sleep(struct maker *maker)
 {
     maker->key.number = 0;
     if (maker->stream->closing != STREAM_CLOSING_NOT)
-        return MAKER_UNWIND;
+        return MAKER_UNWIND; /* nobody kicks it again */
     maker->is_idle = true;
     return machine_wait_in(&maker->machine, MAKER_PICK, 1);
 }
@@ -420,8 +420,7 @@ static int maker_cover(struct machine *machine)
     unsigned copy = slotmap_store(&making->map, maker->images);
     maker->map_at = stream->options.chunk_size + copy * (uint64_t)maker->image_size;
     maker->done = 0;
-    return maker_submit(
-        maker, MAKER_STORE, maker_op(maker, IO_SYNC, making->ref.file->handle.fd));
+    return maker_submit(maker, MAKER_STORE, maker_op(maker, IO_SYNC, making->ref.file->handle.fd));
 }
 
 /* What was found free is written down before it is given out: a map that calls it live still would

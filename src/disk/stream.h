@@ -101,7 +101,7 @@ struct stream {
     struct binlog log;
     struct chunk_table chunks;
     struct active_chunk active, sealing, next; /* next: made or reopened ahead of need */
-    struct active_chunk making; /* not yet ready; number 0: its map is not loaded */
+    struct active_chunk making;                /* not yet ready; number 0: its map is not loaded */
     struct space space, next_space;            /* free slots inside `active` and `next` */
     struct single_mount single_mount;
     struct single_dirty singles;

@@ -10,6 +10,17 @@ static uint32_t load_of(const struct storage *storage)
     return load;
 }
 
+void storage_space(const struct storage *storage, uint64_t *ret_total, uint64_t *ret_free)
+{
+    mounts_space(&storage->mounts, ret_total, ret_free);
+    for (uint32_t k = 0; k < storage->mounts.count; k++) {
+        if (!mounts_takes_uploads(&storage->mounts.all[k]))
+            continue;
+        for (uint16_t i = 0; i < storage->loop_count; i++)
+            *ret_free += storage->reports[i].mounts[k].reusable_bytes;
+    }
+}
+
 static void fill(void *context, struct msg_heartbeat *ret)
 {
     const struct storage *storage = context;
@@ -26,7 +37,7 @@ static void fill(void *context, struct msg_heartbeat *ret)
         .mounts_online = mounts_online(&storage->mounts),
         .mounts_total = storage->config.mount_count,
         .incarnation = storage->mounts.incarnation};
-    mounts_space(&storage->mounts, &ret->total_bytes, &ret->free_bytes);
+    storage_space(storage, &ret->total_bytes, &ret->free_bytes);
 }
 
 static void on_refused(

@@ -32,6 +32,9 @@ void beat_start(struct storage *storage);
 void beat_stop(struct storage *storage);
 bool beat_is_idle(const struct storage *storage);
 void beat_refresh_soon(struct storage *storage);
+/** Room for uploads and size of all mount points: what their disks have left above the reserve, and
+ * what small files can reuse in chunks that are there. As of the last tour. */
+void storage_space(const struct storage *storage, uint64_t *ret_total, uint64_t *ret_free);
 /** The state has changed: tell trackers and loops. */
 void beat_set_state(struct storage *storage, uint8_t state);
 

@@ -111,6 +111,7 @@ void list_memory_fini(struct list_memory *memory)
     mem_give(memory->mem, memory->window);
     mem_give(memory->mem, memory->map);
     mem_give(memory->mem, memory->images);
+    *memory = (struct list_memory){0};
 }
 
 /* ---- entries ---- */

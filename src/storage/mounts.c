@@ -299,12 +299,17 @@ uint32_t mounts_usable(const struct storage_mounts *mounts)
     return count;
 }
 
+bool mounts_takes_uploads(const struct storage_mount *mount)
+{
+    enum mount_state state = mount_state(&mount->mount);
+    return !err_is(mount->err) && (state == MOUNT_STATE_ONLINE || state == MOUNT_STATE_FULL);
+}
+
 uint32_t mounts_online(const struct storage_mounts *mounts)
 {
     uint32_t count = 0;
     for (uint32_t i = 0; i < mounts->count; i++)
-        count +=
-            !err_is(mounts->all[i].err) && mount_state(&mounts->all[i].mount) == MOUNT_STATE_ONLINE;
+        count += mounts_takes_uploads(&mounts->all[i]);
     return count;
 }
 

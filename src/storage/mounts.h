@@ -66,7 +66,9 @@ void mounts_refresh(struct storage_mounts *mounts, bool writes_status);
 void mounts_finish(struct storage_mounts *mounts);
 void mounts_close(struct storage_mounts *mounts);
 
-uint32_t mounts_online(const struct storage_mounts *mounts);
+/** Online, or full: then small files may still find room in chunks that are there. */
+MUST bool mounts_takes_uploads(const struct storage_mount *mount);
+uint32_t mounts_online(const struct storage_mounts *mounts); /* those that take uploads */
 uint32_t mounts_usable(const struct storage_mounts *mounts); /* online or full */
 /** Sums over those that are in; free: what uploads may take. */
 void mounts_space(const struct storage_mounts *mounts, uint64_t *ret_total, uint64_t *ret_free);

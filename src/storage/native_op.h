@@ -81,7 +81,8 @@ void native_refuse_saying(
 MUST err_t native_fid(struct storage_loop *loop, struct span text, struct fid *ret);
 /** If another loop owns the file: move the request there. True: it is gone from here. */
 bool native_moves(struct storage_loop *loop, struct net_request *request, const struct fid *fid);
-/** Is this acknowledgement level one that we can give? */
+/** Is this acknowledgement level one that we can give? Errors: USAGE (no level), UNAVAILABLE (no
+ * mirror holds it): *ret_text says more. */
 MUST err_t native_check_ack(uint8_t ack, const char **ret_text);
 
 /** Connect op->body with the frames of its request. */

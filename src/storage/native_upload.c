@@ -25,9 +25,13 @@ static void upload_told(struct upload *upload)
     net_reply(op->request, MSG_UPLOADED, 0, &fields, NULL, 0, NULL);
 }
 
+/* An upload only writes: an error of input and output means that the disk cannot be written any
+ * more, whichever file met it. */
 static void upload_over(struct upload *upload)
 {
     struct native_op *op = upload->context;
+    if (err_has(upload->machine.err, ERR_CODE_IO))
+        store_fence(upload->store, upload->request.mount, upload->machine.err);
     if (op->is_told)
         native_op_close(op);
     else

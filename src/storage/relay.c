@@ -15,8 +15,8 @@ static struct native_relay *relay_of(struct io_message *message)
     return CONTAINER_OF(message, struct native_relay, message);
 }
 
-static void send(struct native_relay *relay, struct storage_loop *from, struct storage_loop *to,
-    void (*deliver)(struct io *here, struct io_message *message))
+static void relay_post(struct native_relay *relay, struct storage_loop *from,
+    struct storage_loop *to, void (*deliver)(struct io *here, struct io_message *message))
 {
     relay->message.deliver = deliver;
     io_post(from->io, to->io, &relay->message);
@@ -29,7 +29,7 @@ static void sent_arrived(struct io *here, struct io_message *message);
 static void piece_left(struct native_op *op, err_t err)
 {
     op->relay.err = err;
-    send(&op->relay, op->relay.home, op->relay.owner, sent_arrived);
+    relay_post(&op->relay, op->relay.home, op->relay.owner, sent_arrived);
 }
 
 static void piece_arrived(struct io *here, struct io_message *message)
@@ -72,7 +72,7 @@ static void end(struct native_relay *relay, err_t err)
     relay->worker = NULL;
     if (worker)
         native_op_close(worker);
-    send(relay, relay->owner, relay->home, ended_arrived);
+    relay_post(relay, relay->owner, relay->home, ended_arrived);
 }
 
 static void copy_result(struct native_relay *relay, const struct object *object)
@@ -94,7 +94,7 @@ static void put(struct outlet *outlet, struct span data, bool is_last, struct ma
     worker->outlet_machine = machine;
     relay->piece = data;
     relay->is_last = is_last;
-    send(relay, relay->owner, relay->home, piece_arrived);
+    relay_post(relay, relay->owner, relay->home, piece_arrived);
 }
 
 static void sent_arrived(struct io *here, struct io_message *message)
@@ -177,5 +177,5 @@ void native_relay_begin(struct native_op *op)
     op->relay.asker = op;
     op->relay.home = home;
     op->relay.owner = &home->storage->loops[owner];
-    send(&op->relay, home, op->relay.owner, begin_arrived);
+    relay_post(&op->relay, home, op->relay.owner, begin_arrived);
 }

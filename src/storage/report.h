@@ -13,6 +13,7 @@ struct storage_counters {
 
 /** Of the streams of one mount point that the loop owns. */
 struct storage_mount_report {
+    uint64_t reusable_bytes; /* in chunks that are there: free slots, and what was never used */
     uint64_t live_files, chunks, log_bytes, log_commits, log_records;
     uint64_t checkpoints;
     uint64_t checkpoint_ns; /* of the oldest newest one, the loop's clock; 0: none yet */

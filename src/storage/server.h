@@ -211,8 +211,8 @@ bool storage_loop_step(struct storage *storage, uint16_t index);
 /** Loop 0: begin the end. May come at any time, also while starting, and twice. */
 void storage_stop(struct storage *storage);
 
-/** Why it ended: ERR_OK after storage_stop(); else what the start failed with (storage->why). */
-err_t storage_result(const struct storage *storage);
+/** Why it ended: OK after storage_stop(). Errors: what the start failed with (storage->why). */
+MUST err_t storage_result(const struct storage *storage);
 
 /** Where it listens, once it is running. */
 const struct io_address *storage_address(const struct storage *storage);

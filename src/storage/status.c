@@ -34,6 +34,7 @@ static struct storage_mount_report sum_mount(const struct storage *storage, uint
             sum.checkpoint_ns = one->checkpoint_ns;
         sum.streams += one->streams;
         sum.live_files += one->live_files;
+        sum.reusable_bytes += one->reusable_bytes;
         sum.chunks += one->chunks;
         sum.log_bytes += one->log_bytes;
         sum.log_commits += one->log_commits;
@@ -91,7 +92,7 @@ static void write_cpu(struct json *json, const struct storage *storage)
 static void write_totals(struct json *json, const struct storage *storage)
 {
     uint64_t total, room, live_files = 0, connections = 0, operations = 0;
-    mounts_space(&storage->mounts, &total, &room);
+    storage_space(storage, &total, &room);
     for (uint32_t i = 0; i < storage->mounts.count; i++)
         live_files += sum_mount(storage, i).live_files;
     for (uint16_t i = 0; i < storage->loop_count; i++) {
@@ -162,6 +163,7 @@ static void write_streams(
 {
     bool has_checkpoint = sum->checkpoint_ns > 0 && sum->checkpoint_ns <= now_ns;
     json_number(json, "live_files", sum->live_files);
+    json_number(json, "reusable", sum->reusable_bytes);
     json_number(json, "chunks", sum->chunks);
     json_number(json, "streams", sum->streams);
     json_number(json, "full_streams", sum->full_streams);

@@ -5,12 +5,24 @@
 
 /* ---- at each loop ---- */
 
+/* Room for small files that costs the disk nothing more. */
+static uint64_t reusable_bytes(const struct stream *stream)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < stream->chunks.count; i++) {
+        const struct chunk_entry *chunk = &stream->chunks.entries[i];
+        sum += chunk->is_lost ? 0 : chunk->free_bytes + stream->options.chunk_size - chunk->end;
+    }
+    return sum;
+}
+
 static void take_stream(struct storage_mount_report *to, const struct stream *stream)
 {
     const struct binlog *log = &stream->log;
     uint64_t checkpoint_ns = stream->checkpoint ? stream->checkpoint->last_ns : 0;
     bool is_first = to->streams++ == 0;
     to->live_files += stream->live_count;
+    to->reusable_bytes += reusable_bytes(stream);
     to->chunks += stream->chunks.count;
     to->log_bytes += binlog_bytes_since_checkpoint(log);
     to->log_commits += log->commit_count;

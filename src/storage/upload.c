@@ -84,8 +84,8 @@ static int upload_admit(struct machine *machine)
         err = store_stream_for_upload(upload->store, upload->request.mount, &upload->stream);
     if (err_is(err))
         return machine_fail(machine, err);
-    if (!stream_take_clock(upload->stream, &upload->log_waiter, machine,
-            &upload->header.identity.clock, &err))
+    if (!stream_take_clock(
+            upload->stream, &upload->log_waiter, machine, &upload->header.identity.clock, &err))
         return machine_wait_in(machine, UPLOAD_ADMIT, 1);
     if (!err_is(err))
         err = upload_set_identity(upload);

@@ -17,6 +17,7 @@ import os
 import random
 import re
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -31,6 +32,7 @@ sys.path.insert(0, os.path.join(ROOT, "tests", "integration"))
 CELL_SECONDS = 120  # one command may take
 FOREIGN_MAX = 0.10  # of all CPUs, taken by others
 DISTURBED_RETRIES = 2
+ROUND_MAX = 512 << 20  # bytes that all clients together have under way
 SMALL_SIZE = 1024
 TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -146,8 +148,13 @@ class Bench:
         return self.lines([self.options.cairn, *words, "--tracker", self.server.tracker, "--json"], cpus)
 
     def bench(self, size, clients):
-        return self.cairn("bench", "--sizes", str(size), "--clients", str(clients), "--ack",
+        return self.cairn("bench", "--sizes", size, "--clients", clients, "--ack",
             "local,memory", "--seconds", f"{self.options.milliseconds}ms", cpus=self.options.client_cpus)
+
+    def clients_of(self, size):
+        """Few enough for some rounds of all of them in a second or two."""
+        return [clients for clients in self.options.clients.split(",")
+            if int(clients) * parse_size(size) <= ROUND_MAX]
 
     def undisturbed(self, run):
         """Repeat while others take too much of the CPUs; the calmest counts."""
@@ -201,7 +208,7 @@ def measure_pairs(bench, size, clients):
     found = {name: ([], []) for name in PLAIN_OF.values()}
     works = ",".join(found)
     for pair in range(bench.options.pairs):
-        sides = [lambda: bench.bench(size, clients), lambda: bench.limits(works, str(size), str(clients))]
+        sides = [lambda: bench.bench(size, clients), lambda: bench.limits(works, size, clients)]
         order = (0, 1) if pair % 2 == 0 else (1, 0)
         for side in order:
             for cell in bench.undisturbed(sides[side]):
@@ -217,7 +224,7 @@ def speed_row(name, size, clients, cairn, plain):
     cpu = [median_of(side, cpu_per_op) for side in (cairn, plain)]
     p50, p99 = ([median_of(side, lambda cell, k=key: cell[k]) for side in (cairn, plain)]
         for key in ("p50_ns", "p99_ns"))
-    columns = [NAMES[name], show_size(size), str(clients),
+    columns = [NAMES[name], show_size(parse_size(size)), clients,
         show_rate(rate[0]), show_rate(rate[1]), f"{rate[0] / rate[1]:.2f}",
         f"{show_us(p50[0])} / {show_us(p99[0])}", f"{show_us(p50[1])} / {show_us(p99[1])}",
         show_us(cpu[0]), show_us(cpu[1]), f"{cpu[0] / cpu[1]:.1f}" if cpu[1] else "?"]
@@ -227,8 +234,8 @@ def speed_row(name, size, clients, cairn, plain):
 def print_speed(bench):
     rows = {name: [] for name in PLAIN_OF.values()}
     with bench.up():
-        for size in map(parse_size, bench.options.sizes.split(",")):
-            for clients in bench.options.clients.split(","):
+        for size in bench.options.sizes.split(","):
+            for clients in bench.clients_of(size):
                 for name, (cairn, plain) in measure_pairs(bench, size, clients).items():
                     if cairn and plain:
                         rows[name].append(speed_row(name, size, clients, cairn, plain))
@@ -250,7 +257,7 @@ def print_limits(bench):
     cells = {}
     for _ in range(bench.options.pairs):
         for size in bench.options.sizes.split(","):
-            for cell in bench.undisturbed(lambda: bench.limits(works, size, bench.options.clients)):
+            for cell in bench.undisturbed(lambda: bench.limits(works, size, ",".join(bench.clients_of(size)))):
                 cells.setdefault((cell["operation"], cell["size"], cell["clients"]), []).append(cell)
         for cell in bench.undisturbed(lambda: bench.limits(
                 "read,cold-read,append-sync,append-direct,append-direct-32", "4K", "1")):
@@ -391,6 +398,7 @@ PARTS = {"speed": print_speed, "limits": print_limits, "memory": print_memory, "
 def main():
     options = parse_options()
     bench = Bench(options)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("compare: terminated"))
     data = os.path.join(options.dir, "limits.data")
     had_data = os.path.exists(data)
     try:

@@ -72,17 +72,27 @@ class DrillTest(ClusterTest):
 
 
 class OwnServerTest(ClusterTest):
-    """Each test starts its own servers; self.server is the one that commands go to."""
+    """Each test starts its own servers; self.server is the one that commands go to. `in_memory`: where the
+    disk is not what is drilled, a busy one need not make the drill slow."""
+
+    in_memory = False
 
     @classmethod
     def setUpClass(cls):
-        cls.root = tempfile.mkdtemp(prefix="cairn-test-")
+        cls.root = tempfile.mkdtemp(prefix="cairn-test-", dir=memory_directory() if cls.in_memory else None)
         cls.addClassCleanup(shutil.rmtree, cls.root, ignore_errors=True)
 
     def start_server(self, name="data", *flags, **how):
         server = Watched(self.path(name), *(flags or self.flags), **how)
         self.addCleanup(server.kill)
         return server
+
+
+def memory_directory():
+    """A directory of a tmpfs with room, or None: then the usual one."""
+    path = "/dev/shm"
+    is_good = os.path.isdir(path) and os.access(path, os.W_OK) and shutil.disk_usage(path).free > 2048 * MIB
+    return path if is_good else None
 
 
 def has_verb(name):
@@ -98,6 +108,20 @@ def until(is_true, seconds=10, what="it"):
             raise AssertionError(f"{what} did not come true within {seconds} s")
         time.sleep(0.02)
     return result
+
+
+def settled(read, seconds=20, quiet=1.3):
+    """What read() gives when it has given the same for so long: servers look at their disks each second."""
+    end = time.monotonic() + seconds
+    last, since = read(), time.monotonic()
+    while time.monotonic() - since < quiet:
+        if time.monotonic() > end:
+            raise AssertionError(f"{last} had not settled within {seconds} s")
+        time.sleep(0.1)
+        now = read()
+        if now != last:
+            last, since = now, time.monotonic()
+    return last
 
 
 def disk_bytes(path):

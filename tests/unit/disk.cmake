@@ -16,3 +16,4 @@ find_package(Python3 REQUIRED COMPONENTS Interpreter)
 add_test(NAME format_v1_image COMMAND Python3::Interpreter
     ${CMAKE_CURRENT_SOURCE_DIR}/unit/disk/format_v1.py --check ${CMAKE_CURRENT_SOURCE_DIR}/unit/disk/format_v1.def)
 set_tests_properties(format_v1_image PROPERTIES TIMEOUT 60 LABELS unit)
+cairn_test(log_scan_test SOURCES unit/disk/log_scan_test.c LINKS cairn_disk cairn_sim)

@@ -1,9 +1,12 @@
 cairn_test(heartbeat_test SOURCES unit/storage/heartbeat_test.c unit/tracker/town.c
     LINKS cairn_tracker cairn_storage)
 cairn_test(storage_server_test SOURCES unit/storage/server_test.c unit/storage/hall.c
-    LINKS cairn_storage)
+    LINKS cairn_storage TIMEOUT 300)
 
 cairn_test(storage_lab_test SOURCES unit/storage/lab_test.c LINKS cairn_sim_store)
 cairn_test(storage_config_test SOURCES unit/storage/config_test.c LINKS cairn_storage)
 cairn_test(storage_budget_test SOURCES unit/storage/budget_test.c LINKS cairn_storage)
 cairn_test(storage_placement_test SOURCES unit/storage/placement_test.c LINKS cairn_storage)
+cairn_test(storage_role_sim_test SOURCES unit/storage/role_sim_test.c LINKS cairn_sim cairn_storage)
+cairn_test(storage_check_test SOURCES unit/storage/check_test.c unit/storage/hall.c
+    LINKS cairn_storage)

@@ -459,6 +459,11 @@ TEST(a_checkpoint_is_as_documented)
         {76, 4, 0xa1a2a3a4}, {80, 4, 2}, {84, 4, 0x81828384}, {88, 16, 0x80}, {104, 16, 0x90},
         {120, 4, 0x91929394}, {124, 36, 0}};
     EXPECT_LAYOUT("## Checkpoints", fields, bytes, CHECKPOINT_HEADER_SIZE);
+    uint8_t longer[sizeof bytes + 9] = {0};
+    memcpy(longer, bytes, sizeof bytes);
+    longer[sizeof bytes] = 0xff; /* of a checkpoint that was longer */
+    EXPECT_OK(checkpoint_open(span_of(longer, sizeof longer), &header));
+    EXPECT_ERR(checkpoint_open(span_of(bytes, sizeof bytes - 1), &header), CORRUPT);
     EXPECT(memcmp(bytes, "CCP1", 4) == 0);
 }
 

@@ -36,8 +36,8 @@ struct hall {
 void hall_make(struct hall *hall, uint32_t mounts, uint32_t loops);
 /** Remove the directory. */
 void hall_remove(struct hall *hall);
-/** Start; returns when it is running, or the error it ended with. */
-err_t hall_start(struct hall *hall);
+/** Start; returns when it is running. Errors: what it ended with. */
+MUST err_t hall_start(struct hall *hall);
 /** Begin the end, and wait for it; everything must have been given back. */
 void hall_stop(struct hall *hall);
 /** Only begin. */
