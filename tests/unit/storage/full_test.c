@@ -86,8 +86,7 @@ static uint64_t free_bytes(struct stand *stand)
         .ret_handle = &handle,
         .owner = &owner};
     EXPECT(io_call(io, &op) >= 0);
-    op = (struct io_op){
-        .kind = IO_SPACE, .fd = handle.fd, .ret_stat = &stat, .owner = &owner};
+    op = (struct io_op){.kind = IO_SPACE, .fd = handle.fd, .ret_stat = &stat, .owner = &owner};
     EXPECT_EQ(io_call(io, &op), 0);
     io_handle_close(io, &handle);
     owner_close(&owner);

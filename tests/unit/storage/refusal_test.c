@@ -10,12 +10,12 @@
 
 struct scenario {
     enum store_call_kind kind;
-    uint8_t mode;        /* CALL_MODIFY */
-    size_t old_size;     /* of the file that is there; not for uploads */
-    size_t size;         /* of the body */
+    uint8_t mode;    /* CALL_MODIFY */
+    size_t old_size; /* of the file that is there; not for uploads */
+    size_t size;     /* of the body */
     uint64_t offset;
     uint8_t ack;
-    bool is_forwarded;   /* the file was outgrown before */
+    bool is_forwarded; /* the file was outgrown before */
 };
 
 /* What may be there afterwards. */
@@ -49,7 +49,7 @@ static void set_new(const struct scenario *scenario, struct outcome *outcome)
 
 static bool is_expected(err_t err)
 {
-    static const int32_t codes[] = {ERR_CODE_BUSY, ERR_CODE_NO_RESOURCE, ERR_CODE_IO,
+    static const enum err_code codes[] = {ERR_CODE_BUSY, ERR_CODE_NO_RESOURCE, ERR_CODE_IO,
         ERR_CODE_NO_SPACE, ERR_CODE_OFFLINE, ERR_CODE_OUTCOME_UNKNOWN};
     for (size_t i = 0; i < ARRAY_LEN(codes); i++)
         if (err_has(err, codes[i]))
@@ -89,8 +89,8 @@ static bool call_is_done(void *context)
     return ((struct store_call *)context)->is_done;
 }
 
-static bool content_is(struct stand *stand, const struct fid *fid, bool has, const uint8_t *data,
-    size_t size)
+static bool content_is(
+    struct stand *stand, const struct fid *fid, bool has, const uint8_t *data, size_t size)
 {
     struct store_call *call = store_call_new(stand->world, CALL_FIND, 1);
     call->find.fid = *fid;
@@ -103,8 +103,9 @@ static bool content_is(struct stand *stand, const struct fid *fid, bool has, con
 }
 
 /* The file is what the answer says. */
-static void judge(struct stand *stand, const struct scenario *scenario, const struct store_call *call,
-    const struct fid *fid, const struct outcome *outcome, bool was_fenced)
+static void judge(struct stand *stand, const struct scenario *scenario,
+    const struct store_call *call, const struct fid *fid, const struct outcome *outcome,
+    bool was_fenced)
 {
     bool is_old = content_is(stand, fid, outcome->has_old, outcome->old, outcome->old_size);
     bool is_read = scenario->kind == CALL_FIND || scenario->kind == CALL_STAT;
@@ -131,8 +132,8 @@ static void finish(struct stand *stand, struct sim_attempt *attempt, bool fired)
     attempt->armed = io;
 }
 
-static void run_to_the_end(struct stand *stand, struct store_call *call, struct sim_attempt *attempt,
-    bool *ret_fired)
+static void run_to_the_end(
+    struct stand *stand, struct store_call *call, struct sim_attempt *attempt, bool *ret_fired)
 {
     sim_attempt_arm(attempt, stand->lab.io[0]);
     store_call_start(call, &stand->lab.stores[0]);
@@ -258,10 +259,8 @@ TEST(partial_changes_that_are_refused_leave_the_old_or_the_new_content)
         sweep(scenario);
         scenario.offset = sizes[i] + 30000;
         sweep(scenario);
-        scenario = (struct scenario){.kind = CALL_MODIFY,
-            .mode = MODIFY_APPEND,
-            .old_size = sizes[i],
-            .size = 50000};
+        scenario = (struct scenario){
+            .kind = CALL_MODIFY, .mode = MODIFY_APPEND, .old_size = sizes[i], .size = 50000};
         sweep(scenario);
     }
 }
