@@ -25,7 +25,7 @@ enum {
     HEAD_SIZE = 32,
     PAGE = 4096,
     SUM_BLOCK = 64 << 10,   /* that has a checksum of its own */
-    PIECE_SIZE = 256 << 10, /* of a large upload: received, then written */
+    PIECE_SIZE = 256 << 10, /* of a large body: received, then written; read, then sent */
     INLINE_MAX = SUM_BLOCK, /* larger uploads go to a file, without a log */
     THREADS_MAX = 8,
     CONNECTIONS_MAX = 1024,
@@ -166,7 +166,7 @@ struct server {
     struct conn *conns;
     unsigned conn_count;
     uint8_t *buffers;
-    uint8_t *scratch; /* as a connection's buffer; the blocks of large answers pass through it */
+    uint8_t *scratch; /* as a connection's buffer; the pieces of large answers pass through it */
     size_t buffer_size;
     struct commit commits[COMMITS_MAX];
     struct commit *open;

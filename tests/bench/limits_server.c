@@ -6,9 +6,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* The scratch buffer stays in the cache of the core; after some blocks of a large answer the other
+/* The scratch buffer stays in the cache of the core; after some pieces of a large answer the other
  * connections have their turn. */
-enum { TURN_BLOCKS = 4 };
+enum { TURN_PIECES = 4 };
 
 static uint8_t *head_of(uint8_t *buffer)
 {
@@ -63,18 +63,20 @@ static size_t send_now(const struct conn *conn, const uint8_t *bytes, size_t siz
     return sent < 0 ? 0 : (size_t)sent;
 }
 
-/** One block through the scratch buffer, the first behind the head; false: the socket is full, and
+/** One piece through the scratch buffer, the first behind the head; false: the socket is full, and
  * the rest waits in the connection's own buffer. */
-static bool send_block(struct server *server, struct conn *conn)
+static bool send_piece(struct server *server, struct conn *conn)
 {
     uint8_t *head = head_of(server->scratch);
     uint8_t *from = conn->sent == 0 ? head : head + HEAD_SIZE;
-    read_verified(server, conn->file_offset + conn->sent, head + HEAD_SIZE, SUM_BLOCK);
+    uint64_t left = server->cell->size - conn->sent;
+    size_t piece = left < PIECE_SIZE ? (size_t)left : PIECE_SIZE;
+    read_verified(server, conn->file_offset + conn->sent, head + HEAD_SIZE, piece);
     if (conn->sent == 0)
         memcpy(head, conn->head, HEAD_SIZE);
-    size_t size = (size_t)(head + HEAD_SIZE + SUM_BLOCK - from);
+    size_t size = (size_t)(head + HEAD_SIZE + piece - from);
     size_t sent = send_now(conn, from, size);
-    conn->sent += SUM_BLOCK;
+    conn->sent += piece;
     if (sent == size)
         return true;
     memcpy(conn->head, from + sent, size - sent);
@@ -92,12 +94,12 @@ static void turn_later(struct server *server, struct conn *conn, short poll_for)
     sqe_name(sqe, conn, TAG_SEND);
 }
 
-static void send_blocks(struct server *server, struct conn *conn)
+static void send_pieces(struct server *server, struct conn *conn)
 {
-    for (unsigned i = 0; i < TURN_BLOCKS; i++) {
+    for (unsigned i = 0; i < TURN_PIECES; i++) {
         if (conn->sent == server->cell->size)
             return next_request(server, conn);
-        if (!send_block(server, conn))
+        if (!send_piece(server, conn))
             return;
     }
     turn_later(server, conn, 0);
@@ -126,7 +128,7 @@ static void answer(struct server *server, struct conn *conn)
     if (server->cell->work == WORK_SENDFILE)
         return send_file(server, conn);
     if (size > SUM_BLOCK)
-        return send_blocks(server, conn);
+        return send_pieces(server, conn);
     if (conn->sent == size)
         return next_request(server, conn);
     read_verified(server, conn->file_offset, conn->head + HEAD_SIZE, size);
@@ -216,8 +218,7 @@ static void turn(struct server *server)
 static void start(struct server *server)
 {
     const struct cell *cell = server->cell;
-    size_t piece = work_is_put(cell->work) && cell->size > INLINE_MAX ? PIECE_SIZE : SUM_BLOCK;
-    piece = cell->size < piece ? cell->size : piece;
+    size_t piece = cell->size < PIECE_SIZE ? cell->size : PIECE_SIZE;
     server->buffer_size = PAGE + round_up(piece, PAGE);
     server->buffers = pages_new(server->buffer_size * cell->client_count);
     server->scratch = pages_new(server->buffer_size);
