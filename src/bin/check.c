@@ -13,6 +13,7 @@ struct check_options {
     const char *directory;
     bool is_json;
     bool is_quiet;
+    bool is_deep; /* offline there is no other way */
 };
 
 static void print_finding(void *context, const struct check_finding *finding)
@@ -90,6 +91,10 @@ static const struct arg rows[] = {
         .value = "DIR",
         .text = "a mount point that no server uses",
         .offset = offsetof(struct check_options, directory)},
+    {.name = "deep",
+        .kind = ARG_FLAG,
+        .text = "read every content; offline it is always so",
+        .offset = offsetof(struct check_options, is_deep)},
     {.name = "json",
         .kind = ARG_FLAG,
         .text = "one JSON object on standard output",
@@ -104,7 +109,7 @@ static const struct arg rows[] = {
 const struct verb check_verb = {
     .name = "check",
     .brief = "read a mount point from end to end: is everything whole?",
-    .usage = "--offline DIR [options]",
+    .usage = "[--deep] --offline DIR [options]",
     .about =
         "Reads all of a mount point that no server uses: its status, checkpoints, log, slot maps,\n"
         "and every content against its checksum. Names what is damaged, by file and id, and never\n"

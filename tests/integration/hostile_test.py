@@ -3,6 +3,7 @@ connection, and the server goes on as if nothing had been.
 
 CAIRN_SEED=N repeats a run."""
 
+import contextlib
 import os
 import random
 import resource
@@ -40,7 +41,7 @@ class HostileTest(OwnServerTest):
         self.good = self.server.connect()
         self.addCleanup(lambda: self.good.close())
         self.content = content_of(SEED, 70000)
-        self.id = self.good.upload(self.content)["id"]
+        self.id = self.good.upload(self.content, is_mutable=0)["id"]
         self.fid = native.decode_id(self.id)
         self.base_line = self.server.descriptor_count()
 
@@ -55,20 +56,6 @@ class HostileTest(OwnServerTest):
             fresh.delete(stored["id"])
         self.assertEqual(self.cairn("stat", self.id)[:2], b"id")
         until(lambda: self.server.descriptor_count() <= self.base_line + 2, 20, "descriptors back at the base line")
-
-    def exchange(self, address, *pieces, is_closed=True):
-        """Send raw bytes, then read to the end; returns what came. It must end, unless told otherwise."""
-        with socket.create_connection(native.address_of(address), timeout=ANSWER_SECONDS) as raw:
-            answer = b""
-            try:
-                for piece in pieces:
-                    raw.sendall(piece)
-                if is_closed:
-                    while data := raw.recv(65536):
-                        answer += data
-            except (ConnectionResetError, BrokenPipeError):
-                pass
-            return answer
 
 
 class Bytes(HostileTest):
@@ -88,20 +75,25 @@ class Bytes(HostileTest):
             "data without a request": encode_frame("data", 77, b"", b"x"),
             "a frame within a body": encode_frame("upload", 5, encode_fields("upload", ack=2), b"x", native.MORE)
             + encode_frame("stat", 6, stat),
-            "a reply as a request": encode_frame("found", 8, b""),
             "hello again": HELLO,
         }
+        opened = []  # all at once: the server leaves each a while to close first
         for address in (self.server.storage, self.server.tracker):
             for name, lie in lies.items():
-                for prefix in (HELLO, b""):
-                    with self.subTest(lie=name, greeted=bool(prefix), address=address):
-                        if name == "hello again" and not prefix:
-                            continue
-                        self.exchange(address, prefix + lie)
+                for prefix in (HELLO, b"") if name != "hello again" else (HELLO,):
+                    raw = socket.create_connection(native.address_of(address), timeout=ANSWER_SECONDS)
+                    self.addCleanup(raw.close)
+                    raw.sendall(prefix + lie)
+                    opened.append((name, bool(prefix), address, raw))
+        for name, greeted, address, raw in opened:
+            with self.subTest(lie=name, greeted=greeted, address=address), contextlib.suppress(ConnectionResetError):
+                while raw.recv(65536):
+                    pass
+            raw.close()
         self.still_good()
 
     def test_unknown_and_broken_messages_are_refused_and_the_connection_stays(self):
-        for kind, meta in ((63, b""), (200, b"x" * 100), (18, b""), (18, b"\xff\xff"), (16, b"\x00"), (20, b"\x05\x00ab"),
+        for kind, meta in ((63, b""), (19, b""), (200, b"x" * 100), (18, b""), (18, b"\xff\xff"), (16, b"\x00"), (20, b"\x05\x00ab"),
             (24, b"\xff" * 4096), (26, b"\x10\x00" + b"\xee" * 16 + b"\0" * 12), (40, b"\x04\x00what"), (64, b"")):
             with self.subTest(kind=kind, size=len(meta)):
                 self.good.write(encode_frame(kind, 1 << 60, meta))
@@ -138,7 +130,8 @@ class Bytes(HostileTest):
         before = {entry[0] for entry in self.good.list()}
         for _ in range(100):
             cut = self.dice.choice([self.dice.randrange(1, 200), self.dice.randrange(1, len(whole))])
-            self.exchange(self.server.storage, whole[:cut], is_closed=False)
+            with socket.create_connection(native.address_of(self.server.storage), timeout=ANSWER_SECONDS) as raw:
+                raw.sendall(whole[:cut])
         self.still_good()
         self.assertEqual({entry[0] for entry in self.good.list()}, before, "a half upload is visible")
         until(lambda: self.server.status()["operations"] == 0, 10, "nothing in flight")
@@ -183,11 +176,21 @@ class Ids(HostileTest):
             dict(slot=0xFFFFFFC0), dict(slot=fid.slot + 64), dict(slot=fid.slot - 64), dict(offset=0x80000000, slot=0x80000000),
             dict(origin=0), dict(origin=2), dict(origin=0xFFFFFF), dict(origin=0x1000000), dict(origin=0xFFFFFFFF),
             dict(mount=1), dict(mount=255), dict(stream=77), dict(stream=255), dict(seconds=0), dict(seconds=0xFFFFFFFF),
-            dict(sequence=fid.sequence ^ 1), dict(group="g2"), dict(group="other"), dict(is_packed=0), dict(tail="0000001"),
+            dict(size=1), dict(size=69999), dict(crc=1), dict(is_mutable=1), dict(sequence=fid.sequence ^ 1), dict(group="g2"), dict(group="other"), dict(is_packed=0), dict(tail="0000001"),
             dict(tail="000.exe"), dict(tail="......."))]
         for lie in lies:
             with self.subTest(lie=lie):
                 self.refused(native.encode_id(lie))
+        self.still_good()
+
+    def test_another_stream_of_a_single_file(self):
+        """Its name on disk has no stream in it; but the stream decides which loop changes it."""
+        for is_mutable in (0, 1):
+            fid = native.decode_id(self.good.upload(content_of("single", 400000), is_mutable=is_mutable)["id"])
+            self.assertFalse(fid.is_packed)
+            for stream in range(3):
+                if stream != fid.stream:
+                    self.refused(native.encode_id(fid._replace(stream=stream)))
         self.still_good()
 
     def test_random_ids(self):
@@ -210,10 +213,11 @@ class Ids(HostileTest):
                     self.assertEqual(data, self.content[fields["offset"] :])
                 except Refused as refusal:
                     self.assertIn(refusal.name, ("RANGE", "USAGE"))
+        mutable = self.good.upload(self.content)["id"]
         for mode, fields in ((native.WRITE, dict(offset=1 << 63)), (native.WRITE, dict(offset=(1 << 64) - 1)),
             (native.TRUNCATE, dict(offset=1 << 63)), (native.TRUNCATE, dict(offset=(1 << 64) - 1)), (0, {}), (99, {})):
             with self.subTest(mode=mode, **fields), self.assertRaises(Refused) as refusal:
-                self.good.modify(self.id, b"" if mode == native.TRUNCATE else b"x", mode, **fields)
+                self.good.modify(mutable, b"" if mode == native.TRUNCATE else b"x", mode, **fields)
             self.assertIn(refusal.exception.name, ("RANGE", "USAGE", "TOO_LARGE", "NO_SPACE"))
         for fields in (dict(slack=1001), dict(slack=0xFFFFFFFF), dict(suffix="../../x"), dict(suffix="toolong"),
             dict(ack=9), dict(is_mutable=7), dict(pool="no such pool"), dict(content_type="c" * 3900),
@@ -222,7 +226,7 @@ class Ids(HostileTest):
                 try:
                     self.good.delete(self.good.upload(b"12345", **fields)["id"])
                 except Refused as refusal:
-                    self.assertIn(refusal.name, ("USAGE", "TOO_LARGE", "UNSUPPORTED", "CORRUPT", "NOT_FOUND", "NO_SPACE"))
+                    self.assertIn(refusal.name, ("USAGE", "TOO_LARGE", "UNSUPPORTED", "CORRUPT", "WRONG_NODE"))
         self.still_good()
 
 
@@ -239,8 +243,6 @@ class Crowd(HostileTest):
             crowd.append(raw)
             if i % 100 == 0:
                 self.assertEqual(self.good.find(self.id), self.content)
-        limit = self.server.status()["budget"]["descriptor_sum"] if i < 100 else None
-        self.assertIsNone(limit)
         self.assertEqual(self.good.find(self.id), self.content)
         self.assertLess(self.server.descriptor_count(), 1000)
         started = time.monotonic()
@@ -259,16 +261,17 @@ class Crowd(HostileTest):
             self.assertNotIn(getattr(error, "name", "BUSY"), ("CORRUPT", "NOT_FOUND"))
             return None
 
-    def test_slow_readers_hold_nobody_up(self):
+    def test_slow_readers_hold_up_no_small_files(self):
         """Fifty clients ask for megabytes and read nothing."""
         large = self.good.upload(content_of("large", 5 << 20))["id"]
+        small = self.good.upload(b"small")["id"]
         slow = [self.server.connect() for _ in range(50)]
         self.addCleanup(lambda: [connection.close() for connection in slow])
         for connection in slow:
             connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             connection.send("find", id=large)
         for _ in range(100):
-            self.assertEqual(self.good.find(self.id), self.content)
+            self.assertEqual(self.good.find(small), b"small")
         for connection in slow:
             connection.close()
         self.still_good()
