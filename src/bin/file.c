@@ -1,8 +1,10 @@
 #include "bin/file.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 
+#include "base/crc.h"
 #include "io/process.h"
 
 /* Until the end or until `data` is full; one byte more than fits is an error. */
@@ -226,10 +228,27 @@ static err_t enter_path(struct file_sink *file, int directory_fd, const char *pa
     return ERR_OK;
 }
 
+/* "photo.jpg.cairn-part"; a name too long for that is cut, with the CRC of all of it in place of the
+ * rest: names that begin alike stay apart. */
+static bool name_part_of(const char *path, char ret[MANIFEST_PATH_MAX])
+{
+    static const char ending[] = ".cairn-part";
+    enum { NAME_MAX_SIZE = 255, CRC_SIZE = 9 };
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    size_t size = strlen(name), directory_size = (size_t)(name - path);
+    int written;
+    if (size + sizeof ending - 1 <= NAME_MAX_SIZE)
+        written = snprintf(ret, MANIFEST_PATH_MAX, "%s%s", path, ending);
+    else
+        written = snprintf(ret, MANIFEST_PATH_MAX, "%.*s~%08" PRIx32 "%s",
+            (int)(directory_size + NAME_MAX_SIZE - CRC_SIZE - (sizeof ending - 1)), path,
+            crc32_update(0, name, size), ending);
+    return written > 0 && written < MANIFEST_PATH_MAX;
+}
+
 static err_t open_part(struct file_sink *file)
 {
-    int size = snprintf(file->name_part, sizeof file->name_part, "%s.cairn-part", file->name);
-    if (size < 0 || (size_t)size >= sizeof file->name_part)
+    if (!name_part_of(file->name, file->name_part))
         return ERR(TOO_LARGE, ENAMETOOLONG);
     int64_t result = path_open(
         file, file->directory.fd, file->name_part, IO_OPEN_WRITE | IO_OPEN_CREATE, &file->handle);
