@@ -22,7 +22,7 @@ OK, FAILED, USAGE, NOT_FOUND, DENIED, UNAVAILABLE, CONFLICT, INTEGRITY, PARTIAL,
 class Server:
     """One `cairn up --port 0`; `tracker` and `storage` are its addresses."""
 
-    def __init__(self, data, *flags, secret_file=None):
+    def __init__(self, data, *flags):
         self.data = data
         self.flags = list(flags)
         self.log_path = data + ".log"
