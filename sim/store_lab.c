@@ -87,21 +87,13 @@ bool store_lab_is_up(const struct store_lab *lab)
     return lab->io[0] && !sim_node_is_down(lab->node);
 }
 
-/* Blocks are in the ledger of their loop, which is dead and still there. */
-static void give_memory(struct mem *mem)
-{
-    struct list *blocks = &mem->ledger->kinds[HELD_MEM];
-    while (!list_is_empty(blocks))
-        mem_give(mem, (void *)(intptr_t)CONTAINER_OF(blocks->next, struct held, link)->handle);
-}
-
 void store_lab_bury(struct store_lab *lab)
 {
     for (unsigned i = 0; i < lab->options.loop_count; i++) {
         if (!lab->io[i])
             continue;
         CHECK(sim_node_is_down(lab->node));
-        give_memory(&lab->mem[i]);
+        sim_mem_bury(&lab->mem[i]);
         lab->io[i] = NULL;
         lab->has_store[i] = false;
     }
@@ -194,12 +186,31 @@ static bool is_closed(void *context)
     return true;
 }
 
+void store_lab_describe(const struct store_lab *lab, char *ret, size_t size)
+{
+    size_t at = 0;
+    ret[0] = '\0';
+    for (unsigned i = 0; i < lab->options.loop_count && lab->io[i]; i++) {
+        LIST_EACH (node, &lab->io[i]->run.machines) {
+            const struct machine *machine = CONTAINER_OF(node, struct machine, link);
+            if (at + 60 < size)
+                at += (size_t)snprintf(ret + at, size - at, " %s:%s", machine->kind->name,
+                    machine_stage_name(machine));
+        }
+    }
+}
+
 bool store_lab_close(struct store_lab *lab)
 {
     for (unsigned i = 0; i < lab->options.loop_count; i++)
         if (lab->has_store[i])
             store_close_begin(&lab->stores[i]);
     bool is_there = sim_world_run_until(lab->world, is_closed, lab, UINT64_C(600000000000));
+    if (!is_there) {
+        char text[400];
+        store_lab_describe(lab, text, sizeof text);
+        sim_world_note(lab->world, "the close hangs:%s", text);
+    }
     CHECK(is_there);
     if (!store_lab_is_up(lab)) {
         store_lab_bury(lab);

@@ -57,6 +57,9 @@ void store_lab_bury(struct store_lab *lab);
 /** kill -9 and bury. */
 void store_lab_kill(struct store_lab *lab, bool loses_power);
 
+/** Every machine of every loop with its stage, as text: what hangs. */
+void store_lab_describe(const struct store_lab *lab, char *ret, size_t size);
+
 /** The store whose loop owns the file. */
 struct store *store_lab_owner(struct store_lab *lab, const struct fid *fid);
 

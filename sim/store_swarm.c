@@ -6,7 +6,7 @@
 #include "sim/mem.h"
 
 enum { IN_FLIGHT_MAX = 6, FILES_MAX = 64, METADATA_MAX = 200 };
-#define PATIENCE_NS UINT64_C(3600000000000) /* virtual: longer is a hang */
+#define PATIENCE_NS UINT64_C(60000000000) /* virtual: longer is a hang */
 
 /* An operation in flight, and what the model knows of it. */
 struct flight {
@@ -709,16 +709,7 @@ static unsigned flights_count(const struct swarm *swarm)
 static void describe_hang(struct swarm *swarm)
 {
     char text[400];
-    size_t at = 0;
-    for (unsigned i = 0; i < swarm->lab.options.loop_count; i++) {
-        LIST_EACH (node, &swarm->lab.io[i]->run.machines) {
-            const struct machine *machine = CONTAINER_OF(node, struct machine, link);
-            if (at < sizeof text - 60)
-                at += (size_t)snprintf(text + at, sizeof text - at, " %s:%s", machine->kind->name,
-                    machine_stage_name(machine));
-        }
-    }
-    text[at] = '\0';
+    store_lab_describe(&swarm->lab, text, sizeof text);
     fail(swarm, "hangs:%s", text);
 }
 
@@ -729,10 +720,25 @@ static void walk(struct swarm *swarm, const char *when)
         fail(swarm, "%s: %s", when, walk.failure);
 }
 
+static void clear_faults(struct swarm *swarm)
+{
+    *sim_mount_faults(swarm->lab.node, STORE_LAB_PATH) = (struct sim_disk_faults){0};
+    *sim_node_refusal(swarm->lab.node) = (struct sim_refusal){0};
+    sim_node_fd_limit(swarm->lab.node, 1024);
+    for (unsigned i = 0; i < STORE_LAB_LOOPS_MAX; i++)
+        if (swarm->lab.io[i])
+            swarm->lab.io[i]->ledger.refusal = (struct refusal){0};
+}
+
 /* Turn the world until an operation ends; false: the process died, or hangs. */
 static bool wait_for_one(struct swarm *swarm)
 {
-    if (!sim_world_run_until(swarm->world, something_happened, swarm, PATIENCE_NS)) {
+    bool happened = sim_world_run_until(swarm->world, something_happened, swarm, PATIENCE_NS);
+    if (!happened && swarm->has_fault) { /* what waits for a fault to pass goes on then */
+        clear_faults(swarm);
+        happened = sim_world_run_until(swarm->world, something_happened, swarm, PATIENCE_NS);
+    }
+    if (!happened) {
         describe_hang(swarm);
         return false;
     }
@@ -752,16 +758,6 @@ static bool wait_for_all(struct swarm *swarm)
         if (!wait_for_one(swarm))
             return false;
     return store_lab_is_up(&swarm->lab);
-}
-
-static void clear_faults(struct swarm *swarm)
-{
-    *sim_mount_faults(swarm->lab.node, STORE_LAB_PATH) = (struct sim_disk_faults){0};
-    *sim_node_refusal(swarm->lab.node) = (struct sim_refusal){0};
-    sim_node_fd_limit(swarm->lab.node, 1024);
-    for (unsigned i = 0; i < STORE_LAB_LOOPS_MAX; i++)
-        if (swarm->lab.io[i])
-            swarm->lab.io[i]->ledger.refusal = (struct refusal){0};
 }
 
 static void switch_fault_on(struct swarm *swarm)
@@ -943,7 +939,7 @@ static void look_around(struct swarm *swarm)
 
 static void end_in_order(struct swarm *swarm)
 {
-    if (!store_lab_close(&swarm->lab) && !has_failed(swarm))
+    if (!store_lab_close(&swarm->lab))
         swarm->result->crashes++;
 }
 

@@ -40,11 +40,12 @@ static struct model_file *adopt(
         struct fid fid = {.identity = header->identity,
             .stream = upload->stream,
             .is_packed = place != NULL,
-            .is_mutable = upload->is_mutable,
-            .crc = header->content_crc};
+            .is_mutable = upload->is_mutable};
         memcpy(fid.group, walk->lab->options.store.group, sizeof fid.group);
-        if (!fid.is_mutable)
+        if (!fid.is_mutable) {
             fid.size = header->size;
+            fid.crc = header->content_crc;
+        }
         if (place) {
             fid.chunk = place->chunk;
             fid.offset = place->offset;

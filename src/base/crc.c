@@ -25,11 +25,22 @@ static uint32_t poly_multiply(uint32_t a, uint32_t b)
  * added. The pre- and post-inversion of both cancel out. The power by repeated squaring. */
 uint32_t crc32_combine(uint32_t a, uint32_t b, uint64_t size_b)
 {
+    return crc32_combine_by(a, b, crc32_factor(size_b));
+}
+
+uint32_t crc32_factor(uint64_t size)
+{
+    uint32_t factor = UINT32_C(1) << 31;       /* x^0 */
     uint32_t square = UINT32_C(1) << (31 - 8); /* x^8: one byte */
-    for (uint64_t bytes = size_b; bytes != 0; bytes >>= 1) {
+    for (uint64_t bytes = size; bytes != 0; bytes >>= 1) {
         if (bytes & 1)
-            a = poly_multiply(square, a);
+            factor = poly_multiply(square, factor);
         square = poly_multiply(square, square);
     }
-    return a ^ b;
+    return factor;
+}
+
+uint32_t crc32_combine_by(uint32_t a, uint32_t b, uint32_t factor)
+{
+    return poly_multiply(factor, a) ^ b;
 }

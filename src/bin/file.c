@@ -3,7 +3,10 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "base/crc.h"
 #include "io/process.h"
+
+enum { FILE_NAME_BYTES = 255 }; /* of one name in a directory, on the usual file systems */
 
 /* Until the end or until `data` is full; one byte more than fits is an error. */
 static err_t read_whole(
@@ -226,11 +229,29 @@ static err_t enter_path(struct file_sink *file, int directory_fd, const char *pa
     return ERR_OK;
 }
 
+/* Beside the file: its name with an ending. A name too long for that gives up its own end for the
+ * checksum of all of it. */
+static err_t set_part_name(struct file_sink *file)
+{
+    static const char ending[] = ".cairn-part";
+    const char *slash = strrchr(file->name, '/');
+    size_t front = slash ? (size_t)(slash - file->name) + 1 : 0;
+    size_t base = strlen(file->name) - front;
+    char checksum[16] = "";
+    if (base + sizeof ending - 1 > FILE_NAME_BYTES) {
+        (void)snprintf(checksum, sizeof checksum, "~%08x",
+            (unsigned)crc32_update(0, file->name + front, base));
+        base = FILE_NAME_BYTES - strlen(checksum) - (sizeof ending - 1);
+    }
+    int size = snprintf(file->name_part, sizeof file->name_part, "%.*s%s%s", (int)(front + base),
+        file->name, checksum, ending);
+    return size < 0 || (size_t)size >= sizeof file->name_part ? ERR(TOO_LARGE, ENAMETOOLONG)
+                                                              : ERR_OK;
+}
+
 static err_t open_part(struct file_sink *file)
 {
-    int size = snprintf(file->name_part, sizeof file->name_part, "%s.cairn-part", file->name);
-    if (size < 0 || (size_t)size >= sizeof file->name_part)
-        return ERR(TOO_LARGE, ENAMETOOLONG);
+    TRY(set_part_name(file));
     int64_t result = path_open(
         file, file->directory.fd, file->name_part, IO_OPEN_WRITE | IO_OPEN_CREATE, &file->handle);
     if (result < 0)

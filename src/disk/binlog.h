@@ -84,7 +84,8 @@ struct binlog {
     struct io_handle handle, next_handle, directory;
     uint64_t offset; /* where the next batch goes, bytes */
     uint64_t next_number;
-    bool is_next_ready, is_direct, is_closing, prepare_idle, commit_idle;
+    uint64_t renamed_from; /* number that the next segment's file had before; 0: none */
+    bool is_partial, is_next_ready, is_direct, is_closing, prepare_idle, commit_idle;
     uint8_t *segment_page; /* LOG_PAGE, aligned */
     uint8_t *zeros;        /* for zeroing new segments */
     uint64_t zeroed;       /* progress, bytes */

@@ -19,6 +19,4 @@ void binlog_commit_kick(struct binlog *log);
 /** Begin to make the next segment ready; later: there may be one to recycle. */
 void binlog_prepare_start(struct binlog *log);
 void binlog_prepare_kick(struct binlog *log);
-/** Whoever waits for room looks again. */
-
 #endif

@@ -40,6 +40,8 @@ uint32_t binlog_open_flags(const struct binlog *log)
     return IO_OPEN_READ | IO_OPEN_WRITE | (log->is_direct ? (uint32_t)IO_OPEN_DIRECT : 0);
 }
 
+#define PREPARE_RETRY_NS UINT64_C(200000000)
+
 enum {
     PREPARE_PICK,
     PREPARE_OPEN,
@@ -86,17 +88,21 @@ static int prepare_pick(struct machine *machine)
     if (log->is_next_ready)
         return prepare_sleep(log);
     log->next_number = log->segment.number + 1;
+    log->renamed_from = 0;
+    log->prepare_op.result = 0;
     binlog_segment_path(log->name_to, log->segment.stream, log->next_number);
+    struct log_segment *named = binlog_find_segment(log, log->next_number);
+    if (named) { /* a spare that has its number already, or one that was begun before */
+        log->zeroed = log->is_partial ? 0 : log->options.segment_size;
+        named->last_lsn = UINT64_MAX;
+        return PREPARE_OPEN;
+    }
     int old = binlog_find_to_recycle(log);
     if (old >= 0) {
         binlog_segment_path(log->name, log->segment.stream, log->segments[old].number);
-        bool is_named = log->segments[old].number == log->next_number;
+        log->renamed_from = log->segments[old].number;
         log->segments[old] = (struct log_segment){log->next_number, UINT64_MAX};
         log->zeroed = log->options.segment_size;
-        if (is_named) {
-            log->prepare_op.result = 0;
-            return PREPARE_OPEN;
-        }
         struct io_op op = binlog_segment_op(log, IO_RENAME);
         op.path = log->name;
         op.path_to = log->name_to;
@@ -107,15 +113,17 @@ static int prepare_pick(struct machine *machine)
         return prepare_sleep(log); /* binlog_set_checkpoint kicks */
     }
     log->zeroed = 0;
-    log->prepare_op.result = 0;
     return PREPARE_OPEN;
 }
 
 static int prepare_open(struct machine *machine)
 {
     struct binlog *log = CONTAINER_OF(machine, struct binlog, prepare);
-    if (log->prepare_op.result < 0)
+    if (log->prepare_op.result < 0) {
+        *binlog_find_segment(log, log->next_number) =
+            (struct log_segment){.number = log->renamed_from}; /* it has its old name still */
         return machine_fail(machine, ERR_RESULT(log->prepare_op.result));
+    }
     struct io_op op = binlog_segment_op(log, IO_OPEN);
     op.path = log->name_to;
     op.open_flags = binlog_open_flags(log) | IO_OPEN_CREATE;
@@ -130,8 +138,10 @@ static int prepare_opened(struct machine *machine)
         return machine_fail(machine, ERR_RESULT(log->prepare_op.result));
     if (log->zeroed >= log->options.segment_size)
         return PREPARE_SYNC;
-    log->segments[log->segment_count++] =
-        (struct log_segment){.number = log->next_number, .last_lsn = UINT64_MAX};
+    log->is_partial = true;
+    if (!binlog_find_segment(log, log->next_number))
+        log->segments[log->segment_count++] =
+            (struct log_segment){.number = log->next_number, .last_lsn = UINT64_MAX};
     return PREPARE_ZERO;
 }
 
@@ -179,6 +189,7 @@ static int prepare_ready(struct machine *machine)
     if (log->prepare_op.result < 0)
         return machine_fail(machine, ERR_RESULT(log->prepare_op.result));
     log->is_next_ready = true;
+    log->is_partial = false;
     binlog_commit_kick(log);
     return PREPARE_PICK;
 }
@@ -188,14 +199,26 @@ static int prepare_ready(struct machine *machine)
  * the log. */
 static int prepare_give_up_growing(struct binlog *log)
 {
-    log->prepare.err = ERR_OK;
     struct log_segment *partial = binlog_find_segment(log, log->next_number);
-    CHECK(partial != NULL);
-    *partial = log->segments[--log->segment_count];
+    log->is_partial = false;
+    if (partial)
+        *partial = log->segments[--log->segment_count];
     log->options.segment_count_max = log->segment_count;
     struct io_op op = binlog_segment_op(log, IO_UNLINK);
     op.path = log->name_to;
     return prepare_start(log, PREPARE_CLEANED, op);
+}
+
+/* A refusal of a descriptor or a ring entry passes: appends wait meanwhile. */
+static int prepare_retry(struct binlog *log)
+{
+    struct log_segment *next = binlog_find_segment(log, log->next_number);
+    if (next)
+        next->last_lsn = 0;
+    struct io_op op = binlog_segment_op(log, IO_TIMER);
+    op.fd = IO_FD_NONE;
+    op.deadline_ns = io_now(log->options.io) + PREPARE_RETRY_NS;
+    return prepare_start(log, PREPARE_PICK, op);
 }
 
 static int prepare_cleaned(struct machine *machine)
@@ -212,13 +235,16 @@ static int prepare_unwind(struct machine *machine)
     struct binlog *log = CONTAINER_OF(machine, struct binlog, prepare);
     io_handle_close(log->options.io, &log->next_handle);
     log->is_next_ready = false;
-    bool is_full =
-        err_has(machine->err, ERR_CODE_NO_SPACE) && log->zeroed < log->options.segment_size;
-    if (is_full && !err_is(log->failure) && !log->is_closing)
+    err_t err = machine->err;
+    bool goes_on = err_is(err) && !err_is(log->failure) && !log->is_closing;
+    machine->err = ERR_OK;
+    if (goes_on && err_has(err, ERR_CODE_NO_SPACE) && log->zeroed < log->options.segment_size)
         return prepare_give_up_growing(log);
-    if (err_is(machine->err) && !err_is(log->failure)) {
-        log->failure = machine->err;
-        log->options.on_failure(log->options.context, machine->err);
+    if (goes_on && (err_has(err, ERR_CODE_NO_RESOURCE) || err_has(err, ERR_CODE_BUSY)))
+        return prepare_retry(log);
+    if (err_is(err) && !err_is(log->failure)) {
+        log->failure = err;
+        log->options.on_failure(log->options.context, err);
         binlog_wake_waiters(log);
         binlog_commit_kick(log);
     }
@@ -240,7 +266,7 @@ static const struct stage prepare_stages[PREPARE_STAGES] = {
     [PREPARE_SYNC] = {"sync", prepare_sync, BIT(PREPARE_READY), 5000},
     [PREPARE_READY] = {"ready", prepare_ready, BIT(PREPARE_PICK), 5000},
     [PREPARE_CLEANED] = {"cleaned", prepare_cleaned, BIT(PREPARE_PICK), 5000},
-    [PREPARE_UNWIND] = {"unwind", prepare_unwind, BIT(PREPARE_DONE) | BIT(PREPARE_CLEANED), 0},
+    [PREPARE_UNWIND] = {"unwind", prepare_unwind, BIT(PREPARE_DONE) | BIT(PREPARE_CLEANED) | BIT(PREPARE_PICK), 0},
     [PREPARE_DONE] = {"done", prepare_done, 0, 0},
 };
 static const struct machine_kind prepare_kind = {

@@ -30,8 +30,12 @@ void blocks_compute(struct span content, uint32_t *ret_table)
 uint32_t blocks_combine(
     uint32_t crc, const uint32_t *table, uint64_t first, uint64_t count, uint64_t content_size)
 {
-    for (uint64_t i = 0; i < count; i++)
-        crc = crc32_combine(crc, table[i], blocks_size_at(content_size, first + i));
+    uint32_t factor = crc32_factor(BLOCK_SIZE);
+    for (uint64_t i = 0; i < count; i++) {
+        uint32_t size = blocks_size_at(content_size, first + i);
+        crc = size == BLOCK_SIZE ? crc32_combine_by(crc, table[i], factor)
+                                 : crc32_combine(crc, table[i], size);
+    }
     return crc;
 }
 

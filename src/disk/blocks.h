@@ -35,7 +35,7 @@ void blocks_compute(struct span content, uint32_t *ret_table);
 
 /** Continue `crc`, the checksum of the content before block `first`, over `count` blocks. From
  * (0, table, 0, blocks_count(), n): the checksum of the whole content. `table` begins at block
- * `first`. About 1 us per block. */
+ * `first`. About 50 ns per block. */
 uint32_t blocks_combine(
     uint32_t crc, const uint32_t *table, uint64_t first, uint64_t count, uint64_t content_size);
 

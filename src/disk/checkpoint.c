@@ -321,8 +321,8 @@ static int checkpoint_map_write(struct machine *machine)
 {
     struct checkpoint *checkpoint = checkpoint_of(machine);
     size_t size = slotmap_image_size(checkpoint->stream->options.chunk_size);
-    checkpoint->iov = (struct iovec){
-        checkpoint->map_image + checkpoint->written, size - checkpoint->written};
+    checkpoint->iov =
+        (struct iovec){checkpoint->map_image + checkpoint->written, size - checkpoint->written};
     return checkpoint_submit(checkpoint, CHECKPOINT_MAPPED,
         (struct io_op){.kind = IO_WRITE,
             .fd = checkpoint->ref.file->handle.fd,
@@ -597,7 +597,7 @@ static int checkpoint_unwind(struct machine *machine)
     }
     if (checkpoint->is_last)
         return CHECKPOINT_DONE;
-    if (!err_is(err) || !is_passing(err))
+    if (!err_is(err) || !is_passing(err) || stream->state == STREAM_FAILED)
         return CHECKPOINT_SLEEP;
     return checkpoint_submit(checkpoint, CHECKPOINT_SLEEP_OVER,
         (struct io_op){.kind = IO_TIMER,

@@ -420,8 +420,7 @@ static int maker_cover(struct machine *machine)
     unsigned copy = slotmap_store(&making->map, maker->images);
     maker->map_at = stream->options.chunk_size + copy * (uint64_t)maker->image_size;
     maker->done = 0;
-    return maker_submit(
-        maker, MAKER_STORE, maker_op(maker, IO_SYNC, making->ref.file->handle.fd));
+    return maker_submit(maker, MAKER_STORE, maker_op(maker, IO_SYNC, making->ref.file->handle.fd));
 }
 
 /* What was found free is written down before it is given out: a map that calls it live still would

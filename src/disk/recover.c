@@ -194,7 +194,8 @@ static err_t store_map(struct recovery *recovery, struct active_chunk *chunk)
 {
     struct stream *stream = recovery->stream;
     for (unsigned i = 0; i < SLOTMAP_COPIES; i++) {
-        TRY(recovery_sync(recovery, chunk->ref.file->handle.fd)); /* a power loss never takes both */
+        TRY(recovery_sync(
+            recovery, chunk->ref.file->handle.fd)); /* a power loss never takes both */
         unsigned copy = slotmap_store(&chunk->map, recovery->images);
         uint64_t at = stream->options.chunk_size + copy * (uint64_t)recovery->image_size;
         TRY(recovery_write(

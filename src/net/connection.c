@@ -190,9 +190,10 @@ static bool read_body(struct net_connection *c)
     return true;
 }
 
-static bool is_request_type(uint8_t type)
+/* Types below PING: handshake, ERROR, DATA. Request 0 is the connection itself. */
+static bool is_request(const struct frame *frame)
 {
-    return type >= MSG_PING; /* below: handshake, ERROR, DATA */
+    return frame->type >= MSG_PING && frame->request != 0;
 }
 
 static bool is_denied(const struct net_connection *c, uint8_t type)
@@ -236,7 +237,7 @@ static bool read_request(struct net_connection *c)
 {
     struct net_input *input = &c->stream.input;
     bool has_more = (input->frame.flags & FRAME_MORE) != 0;
-    if (!is_request_type(input->frame.type)) {
+    if (!is_request(&input->frame)) {
         fail_input(c, ERR(PROTOCOL, 0));
         return false;
     }

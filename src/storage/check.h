@@ -95,8 +95,8 @@ enum { CHECK_BUFFER = 9 << 20, CHECK_TOUCHED_MAX = 1 << 18 };
  * copies), FORMAT, IO, NO_RESOURCE; check->why says it to a person. Nothing is held afterwards. */
 MUST err_t check_run(struct check *check);
 
-/** Findings that are damage: CORRUPT if there are any (exit code 7), else OK. */
-err_t check_verdict(const struct check *check);
+/** Is anything damaged? Errors: CORRUPT (exit code 7). */
+MUST err_t check_verdict(const struct check *check);
 
 void check_finding_print(const struct check_finding *finding, struct text *text);
 /** A few lines: what was found, counts, verdict. */

@@ -21,9 +21,9 @@ MUST err_t check_list(struct check *check, const char *path,
 /** Is the file's state still in the log, to be applied by the next start? Counts it. */
 bool check_is_pending(struct check *check, uint64_t clock);
 
-/** Chunk files of `stream`, whose table is in check->table. */
+/** Chunk files of `stream`, whose table is in check->table. Errors: IO, NO_RESOURCE. */
 MUST err_t check_chunks(struct check *check, uint8_t stream);
-/** All single files of the mount point, and what is left in new/. */
+/** All single files of the mount point, and what is left in new/. Errors: IO, NO_RESOURCE. */
 MUST err_t check_singles(struct check *check);
 
 #endif

@@ -115,6 +115,8 @@ static int modify_looked(struct machine *machine)
     struct object *object = &modify->object;
     if (err_is(object->err))
         return machine_fail(machine, object->err);
+    if (modify->stream->state != STREAM_OPEN) /* what is committed may not be applied: hands off */
+        return machine_fail(machine, ERR(OFFLINE, 0));
     modify_set_result(modify, &object->header);
     if (!nonce_is_none(&modify->request.nonce)
         && memcmp(&modify->request.nonce, &object->header.nonce, sizeof(struct nonce)) == 0) {

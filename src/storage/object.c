@@ -241,11 +241,23 @@ static err_t slot_verify(const struct object *object, struct span content)
     return blocks_verify(&range, table, content.data, NULL);
 }
 
+static bool id_is_true(const struct object *object)
+{
+    const struct slot_header *header = &object->header;
+    bool says_ask = (header->flags & SLOT_MUTABLE) || header->size > FID_SIZE_MAX;
+    if (object->id_is_mutable != says_ask)
+        return false;
+    return says_ask ? object->id_crc == 0
+                    : object->id_size == header->size && object->id_crc == header->content_crc;
+}
+
 static int object_content(struct machine *machine)
 {
     struct object *object = object_of(machine);
     const struct slot_header *header = &object->header;
     uint32_t meta = slot_meta_size(header->slot_size, header->attributes_size);
+    if (!id_is_true(object))
+        return machine_fail(machine, ERR(NOT_FOUND, 0));
     if (!object->wants_content)
         return OBJECT_UNWIND;
     object->want = meta + header->size;
@@ -287,6 +299,15 @@ static int object_single(struct machine *machine)
     return wait;
 }
 
+/* A single file's name has no stream in it: its header tells whose it is. */
+static bool single_is_home(const struct object *object)
+{
+    const struct place *own = &object->header.other;
+    return object->at_target
+           || (own->kind == PLACE_SINGLE && own->mount == object->home.mount
+               && own->stream == object->home.stream);
+}
+
 static int object_single_open(struct machine *machine)
 {
     struct object *object = object_of(machine);
@@ -297,6 +318,8 @@ static int object_single_open(struct machine *machine)
         return machine_fail(machine, err);
     object->header = object->single.header;
     object->attributes = object->single.attributes;
+    if (!id_is_true(object) || !single_is_home(object))
+        return machine_fail(machine, ERR(NOT_FOUND, 0));
     if (!object->wants_content || object->header.size > object->store->config.piece_size)
         return OBJECT_UNWIND;
     object->read_offset = 0;
@@ -377,6 +400,9 @@ void object_open(struct object *object, struct store *store, const struct fid *f
     *object = (struct object){.store = store,
         .parent = parent,
         .identity = fid->identity,
+        .id_size = fid->size,
+        .id_crc = fid->crc,
+        .id_is_mutable = fid->is_mutable,
         .home = {.kind = fid->is_packed ? PLACE_PACKED : PLACE_SINGLE,
             .mount = fid->mount,
             .stream = fid->stream,

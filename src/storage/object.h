@@ -16,6 +16,9 @@ struct object {
     struct store *store;
     struct machine *parent;
     struct identity identity;
+    uint64_t id_size; /* what the id tells of the content; 0 where it says to ask */
+    uint32_t id_crc;
+    bool id_is_mutable;
     err_t err;          /* of the last step */
     struct place home;  /* where the id points */
     struct place place; /* where the content is: home itself, a slot, or a single file */
@@ -43,7 +46,9 @@ struct object {
     uint8_t meta[SLOT_META_MAX];
 };
 
-/** Open. wants_content: read the content along with the header where it fits (it is then in ->data,
+/** Open. An id that tells another size, CRC, mutability or stream than the file's own names nothing:
+ * the stream decides which loop a change runs on, and clients believe the rest without asking.
+ * wants_content: read the content along with the header where it fits (it is then in ->data,
  * verified, from data_offset 0). Arrives at `parent`; object->err: NOT_FOUND, CORRUPT, OFFLINE, BUSY,
  * NO_RESOURCE, IO. */
 void object_open(struct object *object, struct store *store, const struct fid *fid,

@@ -22,16 +22,19 @@ OK, FAILED, USAGE, NOT_FOUND, DENIED, UNAVAILABLE, CONFLICT, INTEGRITY, PARTIAL,
 class Server:
     """One `cairn up --port 0`; `tracker` and `storage` are its addresses."""
 
-    def __init__(self, data, *flags, secret_file=None):
+    def __init__(self, data, *flags):
         self.data = data
         self.flags = list(flags)
         self.log_path = data + ".log"
         self.start()
 
+    def command(self):
+        return [CAIRN, "up", "--data", self.data, "--port", "0", "--json", *self.flags]
+
     def start(self):
         self.log = open(self.log_path, "ab")
         self.process = subprocess.Popen(
-            [CAIRN, "up", "--data", self.data, "--port", "0", "--json", *self.flags],
+            self.command(),
             stdout=subprocess.PIPE,
             stderr=self.log,
         )
@@ -75,8 +78,12 @@ class ClusterTest(unittest.TestCase):
     def setUpClass(cls):
         cls.root = tempfile.mkdtemp(prefix="cairn-test-")
         cls.addClassCleanup(shutil.rmtree, cls.root, ignore_errors=True)
-        cls.server = Server(os.path.join(cls.root, "data"), *cls.flags)
+        cls.server = cls.make_server()
         cls.addClassCleanup(cls.server.kill)
+
+    @classmethod
+    def make_server(cls):
+        return Server(os.path.join(cls.root, "data"), *cls.flags)
 
     def setUp(self):
         self.dir = tempfile.mkdtemp(dir=self.root)

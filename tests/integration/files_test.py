@@ -223,7 +223,7 @@ class Errors(ClusterTest):
         overview = subprocess.run([CAIRN, "help"], capture_output=True, text=True).stdout
         verbs = [line.split()[0] for line in overview.splitlines() if line.startswith("  ")]
         verbs = [verb for verb in verbs if verb not in ("help", "version", "cairn")]
-        self.assertGreaterEqual(len(verbs), 11)
+        self.assertGreaterEqual(len(verbs), 12)
         for verb in verbs:
             result = subprocess.run([CAIRN, verb, "--help"], capture_output=True, text=True)
             self.assertEqual(result.returncode, OK, verb)

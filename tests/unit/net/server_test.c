@@ -121,6 +121,18 @@ TEST(frames_out_of_their_order_are_refused)
     demo_close(&demo);
 }
 
+TEST(request_0_is_the_connection_itself)
+{
+    struct demo demo;
+    open_both(&demo, &(struct demo_options){});
+    raw_handshake(&raw, ROLE_CLIENT);
+    bytes_ping(&bytes, 0);
+    send_bytes();
+    EXPECT_EQ(raw_error_code(&raw), ERR_CODE_PROTOCOL);
+    EXPECT_EQ(demo.request_count, 0);
+    close_both(&demo);
+}
+
 TEST(a_body_with_a_wrong_checksum_is_never_dispatched)
 {
     struct demo demo;
@@ -212,18 +224,18 @@ TEST(replies_may_come_in_any_order)
     struct demo demo;
     open_both(&demo, &(struct demo_options){});
     raw_handshake(&raw, ROLE_CLIENT);
-    for (uint64_t id = 0; id < 4; id++)
+    for (uint64_t id = 1; id <= 4; id++)
         bytes_stat(&bytes, id);
     send_bytes();
     TURN_UNTIL(demo.parked_count == 4);
     demo_answer_parked(&demo, 2);
-    expect_frame(MSG_STATED, 2);
-    demo_answer_parked(&demo, 0);
-    expect_frame(MSG_STATED, 0);
-    demo_answer_parked(&demo, 0);
-    demo_answer_parked(&demo, 0);
     expect_frame(MSG_STATED, 3);
+    demo_answer_parked(&demo, 0);
     expect_frame(MSG_STATED, 1);
+    demo_answer_parked(&demo, 0);
+    demo_answer_parked(&demo, 0);
+    expect_frame(MSG_STATED, 4);
+    expect_frame(MSG_STATED, 2);
     close_both(&demo);
 }
 
@@ -232,17 +244,17 @@ TEST(a_full_pipeline_stops_the_reading_and_loses_nothing)
     struct demo demo;
     open_both(&demo, &(struct demo_options){.pipeline_max = 3});
     raw_handshake(&raw, ROLE_CLIENT);
-    for (uint64_t id = 0; id < 10; id++)
+    for (uint64_t id = 1; id <= 10; id++)
         bytes_stat(&bytes, id);
     send_bytes();
     TURN_UNTIL(demo.parked_count == 3);
     for (int i = 0; i < 50; i++)
         fixture_turn();
     EXPECT_EQ(demo.parked_count, 3);
-    for (uint64_t id = 0; id < 10; id++) {
+    for (uint64_t id = 1; id <= 10; id++) {
         TURN_UNTIL(demo.parked_count > 0);
         demo_answer_parked(&demo, 0);
-        TURN_UNTIL(demo.request_count == (id < 7 ? id + 4 : 10));
+        TURN_UNTIL(demo.request_count == (id < 8 ? id + 3 : 10));
     }
     close_both(&demo);
 }
@@ -253,9 +265,9 @@ TEST(the_bytes_of_a_request_stay_until_it_ends)
     struct demo demo;
     open_both(&demo, &(struct demo_options){});
     raw_handshake(&raw, ROLE_CLIENT);
-    for (uint64_t id = 0; id < 4; id++) {
+    for (uint64_t id = 1; id <= 4; id++) {
         uint8_t meta[300];
-        memset(meta, (int)id + 1, sizeof meta);
+        memset(meta, (int)id, sizeof meta);
         bytes_frame(&bytes, MSG_STAT, 0, id, span_of(meta, sizeof meta), span_of(meta, 100));
         for (uint64_t ping = 0; ping < 700; ping++)
             bytes_ping(&bytes, 100 + ping);
