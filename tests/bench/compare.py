@@ -224,7 +224,7 @@ def speed_row(name, size, clients, cairn, plain):
     cpu = [median_of(side, cpu_per_op) for side in (cairn, plain)]
     p50, p99 = ([median_of(side, lambda cell, k=key: cell[k]) for side in (cairn, plain)]
         for key in ("p50_ns", "p99_ns"))
-    columns = [NAMES[name], show_size(parse_size(size)), clients,
+    columns = [NAMES[name], show_size(size), clients,
         show_rate(rate[0]), show_rate(rate[1]), f"{rate[0] / rate[1]:.2f}",
         f"{show_us(p50[0])} / {show_us(p99[0])}", f"{show_us(p50[1])} / {show_us(p99[1])}",
         show_us(cpu[0]), show_us(cpu[1]), f"{cpu[0] / cpu[1]:.1f}" if cpu[1] else "?"]
@@ -238,7 +238,7 @@ def print_speed(bench):
             for clients in bench.clients_of(size):
                 for name, (cairn, plain) in measure_pairs(bench, size, clients).items():
                     if cairn and plain:
-                        rows[name].append(speed_row(name, size, clients, cairn, plain))
+                        rows[name].append(speed_row(name, parse_size(size), clients, cairn, plain))
                         print(rows[name][-1], file=sys.stderr, flush=True)
     print("| operation | size | clients | Cairn op/s | plain op/s | ratio | Cairn p50 / p99 us |"
         " plain p50 / p99 us | Cairn CPU us/op | plain CPU us/op | ratio |")
