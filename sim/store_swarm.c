@@ -993,9 +993,9 @@ static void run(struct swarm *swarm)
         look_around(swarm);
         if (has_failed(swarm))
             return;
-        if (chance(swarm, 70))
+        if (chance(swarm, swarm->fault == SWARM_FAULT_NONE ? 70 : 35))
             arm_crash(swarm, chance(swarm, 50) ? 100 : 600);
-        bool is_alive = live(swarm, 15 + (unsigned)below(swarm, 50));
+        bool is_alive = live(swarm, 15 + (unsigned)below(swarm, 70));
         if (has_failed(swarm))
             return;
         if (is_alive)

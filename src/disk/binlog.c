@@ -298,6 +298,16 @@ err_t binlog_append(struct binlog *log, struct log_append *append, const struct 
     return ERR_OK;
 }
 
+void binlog_withdraw(struct binlog *log, err_t err)
+{
+    if (!log->options.io || err_is(log->failure))
+        return;
+    log->failure = err;
+    binlog_commit_kick(log);
+    binlog_prepare_kick(log);
+    binlog_wake_waiters(log);
+}
+
 bool binlog_commit_wait(struct binlog *log, struct log_append *append, struct machine *machine)
 {
     CHECK(append->buffer != NULL && !list_is_linked(&append->link));

@@ -140,6 +140,10 @@ MUST err_t binlog_append(struct binlog *log, struct log_append *append, const st
  * after its commit has ended. Nothing to do if nothing was appended. */
 void binlog_release(struct binlog *log, struct log_append *append);
 
+/** The stream failed elsewhere: what is not yet on its way to disk is withdrawn (OUTCOME_UNKNOWN), and
+ * nothing more is accepted. Nothing to do if the log failed before or is not open. */
+void binlog_withdraw(struct binlog *log, err_t err);
+
 /** For an append without a machine: true if its commit has ended (append->err tells), false: `machine`
  * arrives when it has. */
 MUST bool binlog_commit_wait(

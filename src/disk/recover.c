@@ -1,8 +1,8 @@
 /* Opening a stream: what its checkpoint says, and every record behind it applied again.
  *
  *   checkpoint (newest good one of two) -> chunk table -> log_scan: redo each record, in log order,
- *   physically -> what was given out and never committed is wiped -> orphans go -> log begins a new
- *   segment -> machines start -> lease durable -> a checkpoint is asked for
+ *   physically -> what was given out and never committed is wiped -> orphans go -> a checkpoint of all
+ *   that -> log begins a new segment -> machines start -> lease durable
  *
  * Everything here may be interrupted by a crash at any point and done again. */
 #include "disk/recover.h"
@@ -444,13 +444,6 @@ static err_t settle_chunks(struct recovery *recovery)
         TRY(store_map(recovery, &stream->sealing));
         chunk_release(stream->options.files, &stream->sealing.ref);
     }
-    if (!stream->active.ref.file)
-        return ERR_OK;
-    struct active_chunk *active = &stream->active;
-    struct chunk_entry *entry = chunk_table_find(&stream->chunks, active->number);
-    CHECK(entry != NULL);
-    /* not below what was used before: records behind the checkpoint may be applied there again */
-    active->reserve_end = entry->end > CHUNK_HEADER_SIZE ? entry->end : CHUNK_HEADER_SIZE;
     return ERR_OK;
 }
 
@@ -571,6 +564,75 @@ static void recovery_init(struct recovery *recovery, struct stream *stream)
     memcpy(recovery->scan.mount_uuid, options->mount_uuid, 16);
 }
 
+/* ---- a checkpoint at its end: the log may begin anew in the space of the old one, and every slot
+ * that is free may be given out ---- */
+
+static err_t sync_chunks(struct recovery *recovery)
+{
+    struct stream *stream = recovery->stream;
+    for (uint32_t i = 0; i < stream->chunks.count; i++) {
+        struct chunk_entry *entry = &stream->chunks.entries[i];
+        struct chunk_key key = {
+            stream->options.machine, stream->options.mount, stream->options.stream, entry->number};
+        struct chunk_ref ref;
+        if (!entry->is_dirty || entry->is_lost)
+            continue;
+        TRY(chunk_acquire_now(stream->options.files, &key, &ref));
+        err_t err = recovery_sync(recovery, ref.file->handle.fd);
+        chunk_release(stream->options.files, &ref);
+        TRY(err);
+        entry->is_dirty = false;
+    }
+    return ERR_OK;
+}
+
+static err_t write_checkpoint(struct recovery *recovery, uint64_t generation)
+{
+    struct stream *stream = recovery->stream;
+    struct checkpoint *checkpoint = stream->checkpoint;
+    struct io_handle handle = IO_HANDLE_NONE;
+    char path[CHECKPOINT_NAME_MAX];
+    checkpoint_path(path, stream->options.stream, generation);
+    int64_t result = recovery_call(recovery, (struct io_op){.kind = IO_OPEN,
+                                                 .fd = stream->options.root->fd,
+                                                 .path = path,
+                                                 .open_flags = IO_OPEN_WRITE | IO_OPEN_CREATE,
+                                                 .ret_handle = &handle});
+    if (result < 0)
+        return ERR_RESULT(result);
+    err_t err = recovery_write(recovery, handle.fd, checkpoint->image, checkpoint->image_size, 0);
+    if (!err_is(err))
+        err = recovery_sync(recovery, handle.fd);
+    io_handle_close(stream->options.io, &handle);
+    return err_is(err) ? err : recovery_sync(recovery, checkpoint->directory.fd);
+}
+
+static err_t take_checkpoint(struct recovery *recovery)
+{
+    struct stream *stream = recovery->stream;
+    if (stream->active.ref.file)
+        TRY(store_map(recovery, &stream->active));
+    TRY(sync_chunks(recovery));
+    TRY(single_dirty_sync_now(&stream->singles, &stream->owner));
+    stream->checkpoint->generation = recovery->header.generation;
+    checkpoint_snapshot(stream->checkpoint, recovery->scan.lsn_next - 1, false);
+    TRY(write_checkpoint(recovery, recovery->header.generation + 1));
+    recovery->header.generation++;
+    recovery->header.lsn = recovery->scan.lsn_next - 1;
+    return ERR_OK;
+}
+
+static void enter_space(struct stream *stream)
+{
+    struct active_chunk *active = &stream->active;
+    if (!active->ref.file)
+        return;
+    active->reserve_end = active->map.tail * SLOT_UNIT;
+    if (active->reserve_end < CHUNK_HEADER_SIZE)
+        active->reserve_end = CHUNK_HEADER_SIZE;
+    stream_scan_space(&stream->space, active);
+}
+
 err_t stream_recover(struct stream *stream, struct binlog_position *ret, uint64_t *ret_generation)
 {
     struct recovery recovery;
@@ -582,6 +644,9 @@ err_t stream_recover(struct stream *stream, struct binlog_position *ret, uint64_
     if (stream->options.incarnation < incarnation)
         stream->options.incarnation = incarnation;
     id_clock_raise(stream->options.clock, stream->lease);
+    if (!is_clean)
+        TRY(take_checkpoint(&recovery));
+    enter_space(stream);
     *ret = (struct binlog_position){.lsn_next = scan->lsn_next,
         .lsn_checkpoint = recovery.header.lsn,
         .previous_number = scan->end_number,

@@ -154,6 +154,36 @@ void single_dirty_sync(struct single_dirty *dirty, struct machine *machine)
     dirty_step(&dirty->chain);
 }
 
+static err_t sync_one_now(struct single_dirty *dirty, struct owner *owner, uint32_t flags)
+{
+    struct io_op op = {.kind = IO_OPEN,
+        .fd = dirty->mount->root->fd,
+        .path = dirty->path,
+        .open_flags = flags,
+        .ret_handle = &dirty->handle,
+        .owner = owner};
+    int64_t result = io_call(dirty->mount->io, &op);
+    if (result == -ENOENT && sync_set(dirty)->count > 0)
+        return ERR_OK; /* deleted since */
+    if (result < 0)
+        return ERR_RESULT(result);
+    op = (struct io_op){.kind = IO_SYNC, .fd = dirty->handle.fd, .owner = owner};
+    result = io_call(dirty->mount->io, &op);
+    io_handle_close(dirty->mount->io, &dirty->handle);
+    return result < 0 ? ERR_RESULT(result) : ERR_OK;
+}
+
+err_t single_dirty_sync_now(struct single_dirty *dirty, struct owner *owner)
+{
+    uint32_t flags;
+    dirty_swap(dirty);
+    while (dirty_next(dirty, &flags)) {
+        TRY(sync_one_now(dirty, owner, flags));
+        dirty_take(dirty);
+    }
+    return ERR_OK;
+}
+
 void single_dirty_close(struct single_dirty *dirty)
 {
     CHECK(!dirty->chain.is_active);

@@ -46,6 +46,8 @@ bool single_dirty_is_empty(const struct single_dirty *dirty);
  * descriptor: what is left is kept and may be synced by a later call).
  * A file that is gone since counts as done. One descriptor at a time. */
 void single_dirty_sync(struct single_dirty *dirty, struct machine *machine);
+/** The same at start-up, with io_call. Errors: IO, NO_RESOURCE. */
+MUST err_t single_dirty_sync_now(struct single_dirty *dirty, struct owner *owner);
 /** After a sync that failed: nothing is held. Also fine otherwise. */
 void single_dirty_close(struct single_dirty *dirty);
 

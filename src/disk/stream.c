@@ -13,7 +13,7 @@ void stream_fail(struct stream *stream, err_t err)
     stream->failure = err;
     stream->options.on_fence(stream, err);
     stream_serve_waiters(stream);
-    binlog_wake_waiters(&stream->log);
+    binlog_withdraw(&stream->log, err);
 }
 
 /* ---- ids ---- */
@@ -384,11 +384,6 @@ static err_t stream_set_up(struct stream *stream)
     stream->state = STREAM_OPEN;
     checkpoint_start(stream->checkpoint, generation);
     maker_start(stream->maker);
-    if (stream->active.ref.file) { /* entered, and nothing in it is given out before a checkpoint */
-        bool has_room =
-            space_chunk_enter(&stream->space, stream->active.number, &(struct slotmap_summary){0});
-        CHECK(has_room);
-    }
     checkpoint_request(stream->checkpoint);
     lease_renew(stream);
     return ERR_OK;
