@@ -266,7 +266,8 @@ static const struct stage prepare_stages[PREPARE_STAGES] = {
     [PREPARE_SYNC] = {"sync", prepare_sync, BIT(PREPARE_READY), 5000},
     [PREPARE_READY] = {"ready", prepare_ready, BIT(PREPARE_PICK), 5000},
     [PREPARE_CLEANED] = {"cleaned", prepare_cleaned, BIT(PREPARE_PICK), 5000},
-    [PREPARE_UNWIND] = {"unwind", prepare_unwind, BIT(PREPARE_DONE) | BIT(PREPARE_CLEANED) | BIT(PREPARE_PICK), 0},
+    [PREPARE_UNWIND] = {"unwind", prepare_unwind,
+        BIT(PREPARE_DONE) | BIT(PREPARE_CLEANED) | BIT(PREPARE_PICK), 0},
     [PREPARE_DONE] = {"done", prepare_done, 0, 0},
 };
 static const struct machine_kind prepare_kind = {

@@ -3,7 +3,14 @@ cairn_test(heartbeat_test SOURCES unit/storage/heartbeat_test.c unit/tracker/tow
 cairn_test(storage_server_test SOURCES unit/storage/server_test.c unit/storage/hall.c
     LINKS cairn_storage TIMEOUT 300)
 
-cairn_test(storage_lab_test SOURCES unit/storage/lab_test.c LINKS cairn_sim_store)
+cairn_test(storage_lab_test SOURCES unit/storage/lab_test.c unit/storage/stand.c
+    LINKS cairn_sim_store)
+cairn_test(storage_size_test SOURCES unit/storage/size_test.c unit/storage/stand.c
+    LINKS cairn_sim_store)
+cairn_test(storage_full_test SOURCES unit/storage/full_test.c unit/storage/stand.c
+    LINKS cairn_sim_store TIMEOUT 300)
+cairn_test(storage_refusal_test SOURCES unit/storage/refusal_test.c unit/storage/stand.c
+    LINKS cairn_sim_store TIMEOUT 300)
 cairn_test(storage_config_test SOURCES unit/storage/config_test.c LINKS cairn_storage)
 cairn_test(storage_budget_test SOURCES unit/storage/budget_test.c LINKS cairn_storage)
 cairn_test(storage_placement_test SOURCES unit/storage/placement_test.c LINKS cairn_storage)

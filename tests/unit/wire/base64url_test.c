@@ -29,7 +29,7 @@ TEST(any_bytes_survive_a_round_trip)
     struct prng random;
     prng_init(&random, 3);
     for (size_t size = 0; size < 64; size++) {
-        uint8_t in[64], out[64];
+        uint8_t in[64] = {0}, out[64];
         char text[96];
         prng_fill(&random, in, size);
         base64url_encode(in, size, text);
