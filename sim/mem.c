@@ -48,3 +48,16 @@ void sim_blocks_clear(struct sim_blocks *blocks)
     while (blocks->free)
         sim_free(sim_blocks_take(blocks));
 }
+
+/* First no block belongs to another block, then they go. */
+void sim_mem_bury(struct mem *mem)
+{
+    struct list *blocks = &mem->ledger->kinds[HELD_MEM];
+    struct owner grave;
+    owner_open(&grave, "grave", DIRECTION_OWN, 0);
+    LIST_EACH (node, blocks)
+        ledger_pass(CONTAINER_OF(node, struct held, link), &grave);
+    while (!list_is_empty(blocks))
+        mem_give(mem, (void *)(intptr_t)CONTAINER_OF(blocks->next, struct held, link)->handle);
+    owner_close(&grave);
+}

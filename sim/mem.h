@@ -3,7 +3,7 @@
 #ifndef CAIRN_SIM_MEM_H
 #define CAIRN_SIM_MEM_H
 
-#include "base/check.h"
+#include "base/mem.h"
 
 /** Zeroed; never NULL. Given back by sim_free. */
 void *sim_alloc(size_t size);
@@ -11,6 +11,9 @@ void *sim_alloc(size_t size);
 void *sim_grow(void *memory, size_t size);
 void sim_free(void *memory);
 char *sim_text_copy(const char *text);
+
+/** The process is dead: give back every block of `mem`, whose owners lie in the same memory. */
+void sim_mem_bury(struct mem *mem);
 
 #define SIM_NEW(type) ((type *)sim_alloc(sizeof(type)))
 

@@ -87,26 +87,13 @@ bool store_lab_is_up(const struct store_lab *lab)
     return lab->io[0] && !sim_node_is_down(lab->node);
 }
 
-/* Blocks are in the ledger of their loop, which is dead and still there. Their owners lie in them. */
-static void give_memory(struct mem *mem)
-{
-    struct list *blocks = &mem->ledger->kinds[HELD_MEM];
-    struct owner undertaker = {.operation = "bury"};
-    LIST_EACH (node, blocks) {
-        CONTAINER_OF(node, struct held, link)->owner = &undertaker;
-        undertaker.held++;
-    }
-    while (!list_is_empty(blocks))
-        mem_give(mem, (void *)(intptr_t)CONTAINER_OF(blocks->next, struct held, link)->handle);
-}
-
 void store_lab_bury(struct store_lab *lab)
 {
     for (unsigned i = 0; i < lab->options.loop_count; i++) {
         if (!lab->io[i])
             continue;
         CHECK(sim_node_is_down(lab->node));
-        give_memory(&lab->mem[i]);
+        sim_mem_bury(&lab->mem[i]);
         lab->io[i] = NULL;
         lab->has_store[i] = false;
     }

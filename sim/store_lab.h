@@ -41,7 +41,7 @@ void store_lab_init(
     struct store_lab *lab, struct sim_world *world, const struct store_lab_options *options);
 
 /** The process begins: recovery of every stream. On failure (a crash in the middle, too) everything
- * is given back, and what was open is closed without a checkpoint. */
+ * is given back, and what was open is closed without a checkpoint. Errors: those of stream_open. */
 MUST err_t store_lab_boot(struct store_lab *lab);
 
 /** True if the process is there and its node up. */

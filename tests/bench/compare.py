@@ -224,7 +224,7 @@ def speed_row(name, size, clients, cairn, plain):
     cpu = [median_of(side, cpu_per_op) for side in (cairn, plain)]
     p50, p99 = ([median_of(side, lambda cell, k=key: cell[k]) for side in (cairn, plain)]
         for key in ("p50_ns", "p99_ns"))
-    columns = [NAMES[name], show_size(parse_size(size)), clients,
+    columns = [NAMES[name], show_size(size), clients,
         show_rate(rate[0]), show_rate(rate[1]), f"{rate[0] / rate[1]:.2f}",
         f"{show_us(p50[0])} / {show_us(p99[0])}", f"{show_us(p50[1])} / {show_us(p99[1])}",
         show_us(cpu[0]), show_us(cpu[1]), f"{cpu[0] / cpu[1]:.1f}" if cpu[1] else "?"]
@@ -238,7 +238,7 @@ def print_speed(bench):
             for clients in bench.clients_of(size):
                 for name, (cairn, plain) in measure_pairs(bench, size, clients).items():
                     if cairn and plain:
-                        rows[name].append(speed_row(name, size, clients, cairn, plain))
+                        rows[name].append(speed_row(name, parse_size(size), clients, cairn, plain))
                         print(rows[name][-1], file=sys.stderr, flush=True)
     print("| operation | size | clients | Cairn op/s | plain op/s | ratio | Cairn p50 / p99 us |"
         " plain p50 / p99 us | Cairn CPU us/op | plain CPU us/op | ratio |")
@@ -291,12 +291,23 @@ def make_small_files(directory, count):
 
 
 def upload_small_files(bench, directory, rounds):
-    """All the ids. Each round stores the same files once more: new files with new ids."""
-    ids = []
+    """Lines of their manifests. Each round stores the same files once more: new files with new ids."""
+    lines = []
     for _ in range(rounds):
-        cells = bench.cairn("put", "-r", os.path.join(directory, "small"), "--ack", "memory")
-        ids += [cell["id"] for cell in cells if "id" in cell]
-    return ids
+        manifest = os.path.join(directory, f"manifest.{len(os.listdir(directory))}")
+        bench.cairn("put", "-r", os.path.join(directory, "small"), "--ack", "memory",
+            "--manifest", manifest)
+        with open(manifest, encoding="ascii") as file:
+            lines += [line for line in file if not line.startswith("#")]
+    return lines
+
+
+def write_manifest(path, lines):
+    """Each file under a name of its own."""
+    with open(path, "w", encoding="ascii") as file:
+        file.write("# cairn manifest 1\n")
+        for i, line in enumerate(lines):
+            file.write("\t".join(line.split("\t")[:4]) + f"\t{i}\n")
 
 
 def print_memory(bench):
@@ -341,13 +352,12 @@ def print_cold(bench):
     wanted, stored = 200, min(bench.options.files, 50000)
     with bench.up() as directory:
         make_small_files(os.path.join(directory, "small"), min(10000, stored))
-        ids = upload_small_files(bench, directory, max(1, stored // 10000))
-        manifest = os.path.join(directory, "manifest")
+        lines = upload_small_files(bench, directory, max(1, stored // 10000))
+        manifest = os.path.join(directory, "wanted")
         found = []
         for round_number in range(bench.options.pairs):
-            chosen = random.Random(round_number).sample(ids, min(wanted, len(ids)))
-            with open(manifest, "w", encoding="ascii") as file:
-                file.writelines(f"{id_}\t{i}\n" for i, id_ in enumerate(chosen))
+            chosen = random.Random(round_number).sample(lines, min(wanted, len(lines)))
+            write_manifest(manifest, chosen)
             forget_pages(os.path.join(directory, "data"))
             pid = bench.server.process.pid
             reads, size = disk_reads(directory), process_read_bytes(pid)
@@ -356,7 +366,7 @@ def print_cold(bench):
                     bench.server.tracker])
             found.append(((disk_reads(directory) - reads) / len(chosen),
                 (process_read_bytes(pid) - size) / len(chosen)))
-        print(f"{wanted} cold finds of {SMALL_SIZE}-byte files out of {len(ids)}:"
+        print(f"{wanted} cold finds of {SMALL_SIZE}-byte files out of {len(lines)}:"
             f" {min(reads for reads, _ in found):.2f} disk reads and"
             f" {statistics.median(size for _, size in found):.0f} bytes read per find"
             f" (the least of {len(found)} rounds; reads of other processes count too).\n")

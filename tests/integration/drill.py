@@ -95,11 +95,6 @@ def memory_directory():
     return path if is_good else None
 
 
-def has_verb(name):
-    overview = subprocess.run([CAIRN, "help"], capture_output=True, text=True).stdout
-    return any(line.split()[:1] == [name] for line in overview.splitlines())
-
-
 def until(is_true, seconds=10, what="it"):
     """Ask again and again until it is true, or fail after so many seconds."""
     end = time.monotonic() + seconds

@@ -12,3 +12,14 @@ foreach(suite bench files library resume server)
         TIMEOUT 180 PROCESSORS 2 LABELS integration
         ENVIRONMENT "CAIRN=$<TARGET_FILE:cairn>;CAIRN_API_CHECK=$<TARGET_FILE:api_check>;CAIRN_HELLO=$<TARGET_FILE:example_hello_c_static>")
 endforeach()
+
+# The drills: the long way round with the same processes. full needs root (a disk of its own), memory
+# needs minutes and CAIRN_LONG=1; without they are shown as skipped.
+foreach(suite native tree kill limits full hostile secrets memory)
+    add_test(NAME integration_${suite}
+        COMMAND ${Python3_EXECUTABLE} -B ${PROJECT_SOURCE_DIR}/tests/integration/${suite}_test.py)
+    set_tests_properties(integration_${suite} PROPERTIES
+        TIMEOUT 300 PROCESSORS 2 LABELS "integration;drill" SKIP_REGULAR_EXPRESSION "OK \\(skipped="
+        ENVIRONMENT "CAIRN=$<TARGET_FILE:cairn>")
+endforeach()
+set_tests_properties(integration_memory PROPERTIES TIMEOUT 1800 LABELS long)

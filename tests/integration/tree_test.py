@@ -58,7 +58,7 @@ class Tree(DrillTest):
 
 class Names(DrillTest):
     odd = [b"a b", b" ", b"tab\there", b"new\nline", b"\xff\xfe\x80", b"caf\xc3\xa9", b"back\\slash", b"\\x41",
-        b"\x01\x1b[31m", b"#hash", b"-", b"--json", b"-r", b"...", b"..a", b"quote\"'", b"%s%n", b"x" * 255,
+        b"\x01\x1b[31m", b"#hash", b"-", b"--json", b"-r", b"...", b"..a", b"quote\"'", b"%s%n", b"x" * 255, b"x" * 254 + b"y", b"x" * 244, b"x" * 245,
         b"r\rn", b"\x7f"]
 
     def test_odd_names_empty_files_and_deep_directories(self):

@@ -2,6 +2,7 @@
 #include "base/units.h"
 #include "net/client.h"
 #include "sim/disk.h"
+#include "sim/mem.h"
 #include "sim/net.h"
 #include "sim/sweep.h"
 #include "storage/server.h"
@@ -336,6 +337,8 @@ TEST(what_was_acknowledged_is_there_after_power_loss)
         for (uint32_t i = 0; i < CALLS; i++)
             EXPECT_OK(set.calls[i].err);
         sim_node_power_loss(set.node);
+        for (uint16_t i = 0; i < LOOPS; i++)
+            sim_mem_bury(&set.storage->loops[i].mem);
         set.is_over[0] = set.is_over[1] = true;
         client_leave();
         start(NULL);

@@ -668,3 +668,29 @@ TEST(sixty_four_descriptors_are_kept_to_under_load)
     EXPECT_ERR(hall_start(&hall), NO_RESOURCE);
     hall_remove(&hall);
 }
+
+TEST(a_client_that_never_finishes_its_upload_does_not_hold_up_the_end)
+{
+    uint8_t bytes[512], header[FRAME_HEADER_SIZE];
+    hall_make(&hall, 1, 2);
+    hall.flags[0] = "--drain-timeout=0";
+    EXPECT_OK(hall_start(&hall));
+    visitor_open(&visitor, &hall);
+    struct writer w = {.data = bytes, .capacity = sizeof bytes};
+    msg_upload_encode(&(struct msg_upload){.ack = ACK_LOCAL, .size_known = 1, .size = 1 << 20}, &w);
+    struct frame frame = {
+        .request = 9, .meta_size = (uint32_t)w.size, .flags = FRAME_MORE, .type = MSG_UPLOAD};
+    frame.body_crc = crc32_update(0, bytes, w.size);
+    frame_encode_header(&frame, header);
+    EXPECT_EQ(write(visitor.fd, header, sizeof header), (ssize_t)sizeof header);
+    EXPECT_EQ(write(visitor.fd, bytes, w.size), (ssize_t)w.size);
+    struct visitor other;
+    visitor_open(&other, &hall); /* the upload has begun */
+    while (!strstr(visitor_status(&other), "\"operations\":1,\"m")) {
+    }
+    visitor_close(&other);
+    hall_stop(&hall);
+    EXPECT(hall_logged(&hall, "drain_cut"));
+    visitor_close(&visitor);
+    hall_remove(&hall);
+}
