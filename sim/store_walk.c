@@ -280,7 +280,7 @@ static void see_file(void *context, const char *path, uint64_t size)
         see_single(walk, path);
     if (strncmp(inner, "new/", 4) == 0 && !walk->has_faults)
         fail(walk, "%s was left behind", path);
-    if (strncmp(inner, "chunks/", 7) == 0
+    if (strncmp(inner, "chunks/", 7) == 0 && !walk->has_faults
         && (!chunk_name_parse(inner + 7, &key) || !is_chunk_known(walk, &key)))
         fail(walk, "%s belongs to nobody", path);
 }
