@@ -478,6 +478,7 @@ static int checkpoint_succeed(struct machine *machine)
         return machine_fail(machine, ERR_RESULT(checkpoint->op.result));
     if (checkpoint->stream->state == STREAM_FAILED)
         return machine_fail(machine, checkpoint->stream->failure);
+    chunk_table_feed(&checkpoint->stream->chunks);
     checkpoint->generation++;
     checkpoint->count++;
     checkpoint->last_ns = io_now(checkpoint->stream->options.io);

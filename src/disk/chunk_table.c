@@ -82,6 +82,12 @@ void chunk_table_mark_idle(struct chunk_table *table)
         table->entries[i].is_idle = table->entries[i].live_count == 0;
 }
 
+void chunk_table_feed(struct chunk_table *table)
+{
+    for (uint32_t i = 0; i < table->count; i++)
+        table->entries[i].is_starved = false;
+}
+
 void chunk_table_remove(struct chunk_table *table, struct chunk_entry *entry)
 {
     CHECK(entry >= table->entries && entry < table->entries + table->count);

@@ -15,6 +15,7 @@ struct chunk_entry {
     uint32_t fit_max;    /* no free slot is known to be larger: hint for reopening, from `give` */
     bool is_dirty;       /* written since its last sync began; not in checkpoints */
     bool is_idle;        /* empty when the checkpoint under way began, and since */
+    bool is_starved;     /* reopening it met a full disk; until a checkpoint gave space back */
     bool is_lost;        /* recovery met records for it, and its file is missing */
 };
 
@@ -42,6 +43,7 @@ struct chunk_entry *chunk_table_next(struct chunk_table *table, uint32_t number)
 void chunk_table_hope(struct chunk_table *table);
 void chunk_table_mark_all_dirty(struct chunk_table *table);
 void chunk_table_mark_idle(struct chunk_table *table);
+void chunk_table_feed(struct chunk_table *table); /* none is starved any more */
 void chunk_table_remove(struct chunk_table *table, struct chunk_entry *entry);
 
 /** A slot became live (free before, or at the end) or free. */

@@ -104,8 +104,9 @@ static struct chunk_entry *find_to_reopen(struct stream *stream, uint32_t free_m
     struct chunk_entry *best = NULL;
     for (uint32_t i = 0; i < stream->chunks.count; i++) {
         struct chunk_entry *entry = &stream->chunks.entries[i];
-        if (entry->free_bytes < free_min || entry->fit_max < stream->wanted_size
-            || stream_active_of(stream, entry->number) || entry->is_lost)
+        if (entry->free_bytes < free_min || entry->fit_max == 0
+            || entry->fit_max < stream->wanted_size || stream_active_of(stream, entry->number)
+            || entry->is_lost || entry->is_starved)
             continue;
         if (!best || entry->free_bytes > best->free_bytes)
             best = entry;
@@ -565,6 +566,10 @@ static int maker_unlinked(struct machine *machine)
         entry->fit_max = 0;
     if (!maker->is_new && (err_has(err, ERR_CODE_CORRUPT) || err_has(err, ERR_CODE_FORMAT)))
         return MAKER_PICK;
+    if (!maker->is_new && entry && err_has(err, ERR_CODE_NO_SPACE)) {
+        entry->is_starved = true; /* what was punched of it can't be had back now */
+        return MAKER_PICK;
+    }
     if (err_has(err, ERR_CODE_NO_SPACE))
         return MAKER_FULL;
     if (err_has(err, ERR_CODE_NO_RESOURCE) || err_has(err, ERR_CODE_BUSY)) {
