@@ -15,6 +15,7 @@ struct chunk_entry {
     uint32_t fit_max;    /* no free slot is known to be larger: hint for reopening, from `give` */
     bool is_dirty;       /* written since its last sync began; not in checkpoints */
     bool is_idle;        /* empty when the checkpoint under way began, and since */
+    bool is_bad;         /* its map can't be read: not reopened */
     bool is_starved;     /* reopening it met a full disk; until a checkpoint gave space back */
     bool is_lost;        /* recovery met records for it, and its file is missing */
 };

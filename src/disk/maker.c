@@ -102,14 +102,18 @@ static bool next_is_needed(const struct stream *stream)
 static struct chunk_entry *find_to_reopen(struct stream *stream, uint32_t free_min)
 {
     struct chunk_entry *best = NULL;
+    uint32_t best_bytes = 0;
     for (uint32_t i = 0; i < stream->chunks.count; i++) {
         struct chunk_entry *entry = &stream->chunks.entries[i];
-        if (entry->free_bytes < free_min || entry->fit_max == 0
-            || entry->fit_max < stream->wanted_size || stream_active_of(stream, entry->number)
-            || entry->is_lost || entry->is_starved)
+        uint32_t end = entry->end > CHUNK_HEADER_SIZE ? entry->end : CHUNK_HEADER_SIZE;
+        uint32_t tail = stream->options.chunk_size - end;
+        uint32_t bytes = entry->free_bytes + tail;
+        bool fits = entry->fit_max >= stream->wanted_size || tail >= stream->wanted_size;
+        if (bytes < free_min || bytes <= best_bytes || !fits || entry->is_lost || entry->is_bad
+            || entry->is_starved || stream_active_of(stream, entry->number))
             continue;
-        if (!best || entry->free_bytes > best->free_bytes)
-            best = entry;
+        best = entry;
+        best_bytes = bytes;
     }
     return best;
 }
@@ -443,6 +447,7 @@ static int maker_stored(struct machine *machine)
         return machine_fail(
             machine, maker->op.result < 0 ? ERR_RESULT(maker->op.result) : ERR(IO, EIO));
     maker->done += (size_t)maker->op.result;
+    stream_mark_dirty(maker->stream, maker->key.number);
     if (maker->done < maker->image_size)
         return MAKER_STORE;
     int wait = machine_wait_in(machine, MAKER_ACTIVATE, 1);
@@ -562,10 +567,11 @@ static int maker_unlinked(struct machine *machine)
     if (!err_is(err))
         return MAKER_DONE; /* the stream closes */
     struct chunk_entry *entry = chunk_table_find(&stream->chunks, maker->key.number);
-    if (!maker->is_new && entry) /* not again until something more is free */
-        entry->fit_max = 0;
-    if (!maker->is_new && (err_has(err, ERR_CODE_CORRUPT) || err_has(err, ERR_CODE_FORMAT)))
+    if (!maker->is_new && (err_has(err, ERR_CODE_CORRUPT) || err_has(err, ERR_CODE_FORMAT))) {
+        if (entry)
+            entry->is_bad = true;
         return MAKER_PICK;
+    }
     if (!maker->is_new && entry && err_has(err, ERR_CODE_NO_SPACE)) {
         entry->is_starved = true; /* what was punched of it can't be had back now */
         return MAKER_PICK;

@@ -19,6 +19,8 @@ struct recovery {
     struct log_scan scan;
     struct checkpoint_header header; /* generation 0: there is no checkpoint */
     struct single_redo singles;
+    uint32_t
+        recent[3];   /* chunks that were sealing, active and next when the log ended, newest last */
     uint8_t *images; /* both copies of a slot map */
     size_t image_size;
 };
@@ -135,13 +137,18 @@ static err_t sync_checkpoint(struct recovery *recovery, uint64_t copy)
     return recovery_sync(recovery, recovery->stream->checkpoint->directory.fd);
 }
 
-/* The last batch may have been on its way; those before it are durable. */
+/* The last batch may have been on its way when the process ended. It must not be applied before it is
+ * durable: a power loss could leave its effects and take it. It is in the last segment that was begun. */
 static err_t sync_log_end(struct recovery *recovery)
 {
     char path[LOG_NAME_MAX];
-    if (recovery->scan.end_number == 0)
+    uint64_t last = 0;
+    for (uint32_t i = 0; i < recovery->scan.count; i++)
+        if (recovery->scan.headers[i].number > last)
+            last = recovery->scan.headers[i].number;
+    if (last == 0)
         return ERR_OK;
-    binlog_segment_path(path, recovery->stream->options.stream, recovery->scan.end_number);
+    binlog_segment_path(path, recovery->stream->options.stream, last);
     return sync_path(recovery, path);
 }
 
@@ -176,6 +183,9 @@ static err_t load_checkpoint(struct recovery *recovery)
         stream->chunks.next_number = header->next_chunk;
     stream->live_count = header->live_count;
     stream->lease = header->lease;
+    recovery->recent[0] = header->sealing_chunk;
+    recovery->recent[1] = header->active_chunk;
+    recovery->recent[2] = header->next_chunk_ready;
     return ERR_OK;
 }
 
@@ -326,6 +336,15 @@ static err_t redo_packed(struct recovery *recovery, const struct record *record)
     return ERR_OK;
 }
 
+static void note_activated(struct recovery *recovery, uint32_t number)
+{
+    if (recovery->recent[2] == number)
+        return; /* the checkpoint names it already */
+    recovery->recent[0] = recovery->recent[1];
+    recovery->recent[1] = recovery->recent[2];
+    recovery->recent[2] = number;
+}
+
 static err_t redo_maps(struct recovery *recovery, const struct record *record)
 {
     struct stream *stream = recovery->stream;
@@ -338,6 +357,8 @@ static err_t redo_maps(struct recovery *recovery, const struct record *record)
         return ERR_OK;
     if (!chunk_table_add(&stream->chunks, place->chunk))
         return ERR(BUSY, 0);
+    if (record->kind == RECORD_ACTIVATE)
+        note_activated(recovery, place->chunk);
     err_t err = use_chunk(recovery, place->chunk);
     return err_has(err, ERR_CODE_NOT_FOUND) ? ERR_OK : err;
 }
@@ -427,7 +448,8 @@ static err_t settle_chunks(struct recovery *recovery)
 {
     struct stream *stream = recovery->stream;
     uint32_t named[] = {recovery->header.sealing_chunk, recovery->header.next_chunk_ready,
-        stream->sealing.ref.file ? stream->sealing.number : 0, recovery->header.active_chunk,
+        recovery->header.active_chunk, stream->sealing.ref.file ? stream->sealing.number : 0,
+        recovery->recent[0], recovery->recent[2], recovery->recent[1],
         stream->active.ref.file ? stream->active.number : 0};
     bool is_clean = recovery->header.is_clean && recovery->scan.records == 0;
     for (size_t i = 0; i < ARRAY_LEN(named); i++) {
@@ -530,8 +552,8 @@ static err_t replay(struct recovery *recovery)
     struct stream *stream = recovery->stream;
     TRY(load_checkpoint(recovery));
     TRY(log_scan_open(&recovery->scan));
-    TRY(log_scan_run(&recovery->scan, recovery->header.lsn, redo_record, recovery));
     TRY(sync_log_end(recovery));
+    TRY(log_scan_run(&recovery->scan, recovery->header.lsn, redo_record, recovery));
     TRY(single_redo_finish(&recovery->singles));
     TRY(settle_chunks(recovery));
     TRY(sweep_chunks(recovery));

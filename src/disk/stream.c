@@ -165,13 +165,10 @@ static bool take_at_end(struct stream *stream, uint32_t size, struct place *ret)
     return true;
 }
 
-bool stream_change_chunk(struct stream *stream, uint32_t size)
+bool stream_change_chunk(struct stream *stream)
 {
     if (!stream->next.ref.file || stream->sealing.ref.file)
         return false;
-    struct chunk_entry *entry = chunk_table_find(&stream->chunks, stream->active.number);
-    if (entry)
-        entry->fit_max = size - SLOT_UNIT;
     struct active_chunk full = stream->active;
     stream->active = stream->next;
     stream->next = stream->sealing; /* nothing in it but its memory */
@@ -183,10 +180,17 @@ bool stream_change_chunk(struct stream *stream, uint32_t size)
     return true;
 }
 
+/* What does not fit is remembered, so that the chunk is not reopened for it again and again. */
 static bool reserve_in_active(struct stream *stream, uint32_t size, struct place *ret)
 {
-    return stream->active.ref.file
-           && (take_inside(stream, size, ret) || take_at_end(stream, size, ret));
+    if (!stream->active.ref.file)
+        return false;
+    if (take_inside(stream, size, ret) || take_at_end(stream, size, ret))
+        return true;
+    struct chunk_entry *entry = chunk_table_find(&stream->chunks, stream->active.number);
+    if (entry && entry->fit_max >= size)
+        entry->fit_max = size - SLOT_UNIT;
+    return false;
 }
 
 static void reservation_hold(struct stream *stream, struct reservation *r, struct machine *machine)
@@ -221,7 +225,7 @@ bool stream_reserve(
     if (stream->state != STREAM_OPEN)
         return reservation_fail(r, ERR(OFFLINE, 0));
     bool is_there = reserve_in_active(stream, size, &r->place);
-    if (!is_there && stream_change_chunk(stream, size))
+    if (!is_there && stream_change_chunk(stream))
         is_there = reserve_in_active(stream, size, &r->place);
     if (is_there) {
         reservation_hold(stream, r, machine);

@@ -156,7 +156,8 @@ MUST bool stream_reserve(
  * ends. Nothing to do if there is none. */
 void stream_reserve_end(struct stream *stream, struct reservation *reservation, bool is_committed);
 
-/** Mark that a chunk file is being written. */
+/** A chunk file was written: to be called when the write has ended, since a checkpoint that began to
+ * sync the file before then took the mark and not the bytes. */
 void stream_mark_dirty(struct stream *stream, uint32_t chunk);
 
 /** The key of a packed place's chunk file. */
@@ -174,9 +175,9 @@ void stream_take_effect(struct stream *stream, const struct record *record);
 /** Try waiting reservations again (a chunk was made, slots became free). */
 void stream_serve_waiters(struct stream *stream);
 
-/** The chunk made ahead becomes the active one if the active one cannot take `size` bytes (and the
- * one before is sealed). False: it cannot be now. */
-bool stream_change_chunk(struct stream *stream, uint32_t size);
+/** The chunk made ahead becomes the active one, if there is one and the one before is sealed. False: it
+ * cannot be now. */
+bool stream_change_chunk(struct stream *stream);
 
 /** Enter the free slots of `chunk` into `space`, in place of what was there. */
 void stream_scan_space(struct space *space, const struct active_chunk *chunk);

@@ -75,6 +75,8 @@ static int apply_written(struct machine *machine)
         return machine_fail(
             machine, apply->op.result < 0 ? ERR_RESULT(apply->op.result) : ERR(IO, EIO));
     apply->done += (size_t)apply->op.result;
+    /* again: a checkpoint may have begun its sync of the file, and taken the mark, in between */
+    stream_mark_dirty(apply->stream, apply->ref.key.number);
     if (apply->done < write_size(&apply->writes[apply->at]))
         return APPLY_WRITE;
     chunk_release(apply->stream->options.files, &apply->ref);
