@@ -91,12 +91,22 @@ class Full(FullTest):
         refilled = sum(self.sizes[i] for i in more) - sum(self.sizes[i] for i in ids)
         print(f"{self.kind}: {deleted / MIB:.0f} MiB deleted, {refilled / MIB:.0f} MiB stored in their place")
         self.assertGreater(refilled, deleted // 2)
+        self.everybody_is_answered()
         self.check(more)
         self.connection.close()
         self.assertEqual(self.server.stop(), OK)
         self.server.start()
         self.connection = self.server.connect()
         self.check(more)
+
+    def everybody_is_answered(self):
+        """Sizes of which some fit in some gap and most in none, many at a time."""
+        dice = random.Random(7)
+        sizes = [dice.choice([100, 1000, 5000, 20000, 60000, 200000]) for _ in range(1000)]
+        uploads = (("upload", b"z" * size, dict(ack=native.LOCAL, is_mutable=1)) for size in sizes)
+        for _, reply in self.connection.pipeline(uploads, depth=48):
+            if reply.name == "error":
+                self.assertEqual(native.ERRORS[reply.fields["code"]], "NO_SPACE")
 
     def run_command(self, *words):
         return subprocess.run(self.command(*words), capture_output=True, timeout=30).returncode
