@@ -31,7 +31,7 @@ err_t log_segment_decode(const uint8_t page[LOG_PAGE], struct log_segment_header
         return ERR(CORRUPT, 0);
     if (get_u32(page + 4) != crc32_update(0, page + 8, LOG_PAGE - 8))
         return ERR(CORRUPT, 0);
-    if (get_u32(page + 8) != LOG_FORMAT)
+    if (get_u32(page + 8) < 1 || get_u32(page + 8) > LOG_FORMAT)
         return ERR(FORMAT, 0);
     *ret = (struct log_segment_header){.number = get_u64(page + 48),
         .incarnation = get_u64(page + 56),
@@ -114,16 +114,24 @@ err_t log_batch_check(
  * 112 home | 136 target | 160 freed | 184 content offset | 192 total size
  * 200 content size u32 | 204 content CRC u32 | 208 entry count u32 | 212 zero ---- */
 _Static_assert(RECORD_HEADER_SIZE == 216, "doc/disk-format.md");
+/* ---- extension: 0 source incarnation | 8 source LSN | 16 digest delta | 24 live delta i8, 7 zero
+ * 32 zero ---- */
+_Static_assert(RECORD_EXTENSION_SIZE == 40, "doc/disk-format.md");
 
 static size_t inline_size(const struct record *record)
 {
     return record->flags & RECORD_INLINE ? record->content_size : 0;
 }
 
+static size_t extension_size(const struct record *record)
+{
+    return record->flags & RECORD_EXTENDED ? RECORD_EXTENSION_SIZE : 0;
+}
+
 size_t record_size(const struct record *record)
 {
-    size_t size = RECORD_HEADER_SIZE + record->home_meta.size + record->target_meta.size
-                  + record->entries.size + inline_size(record);
+    size_t size = RECORD_HEADER_SIZE + extension_size(record) + record->home_meta.size
+                  + record->target_meta.size + record->entries.size + inline_size(record);
     return (size + 7) & ~(size_t)7;
 }
 
@@ -160,6 +168,23 @@ static void record_header_encode(const struct record *record, uint8_t *p)
     put_u32(p + 212, 0);
 }
 
+static void extension_encode(const struct record *record, uint8_t *p)
+{
+    memset(p, 0, RECORD_EXTENSION_SIZE);
+    put_u64(p, record->source_incarnation);
+    put_u64(p + 8, record->source_lsn);
+    put_u64(p + 16, record->digest_delta);
+    p[24] = (uint8_t)record->live_delta;
+}
+
+static void extension_decode(const uint8_t *p, struct record *ret)
+{
+    ret->source_incarnation = get_u64(p);
+    ret->source_lsn = get_u64(p + 8);
+    ret->digest_delta = get_u64(p + 16);
+    ret->live_delta = (int8_t)p[24];
+}
+
 static struct span copy_in(struct span from, uint8_t **at)
 {
     struct span copy = span_of(*at, from.size);
@@ -181,6 +206,9 @@ void record_encode(const struct record *record, struct writer *w, struct record 
     record_header_encode(record, p);
     struct record copy = *record;
     uint8_t *at = p + RECORD_HEADER_SIZE;
+    if (record->flags & RECORD_EXTENDED)
+        extension_encode(record, at);
+    at += extension_size(record);
     copy.home_meta = copy_in(record->home_meta, &at);
     copy.target_meta = copy_in(record->target_meta, &at);
     copy.entries = copy_in(record->entries, &at);
@@ -226,6 +254,9 @@ static void record_header_decode(const uint8_t *p, struct record *ret)
 static void record_point_spans(const uint8_t *bytes, struct record *ret)
 {
     const uint8_t *at = bytes + RECORD_HEADER_SIZE;
+    if (ret->flags & RECORD_EXTENDED)
+        extension_decode(at, ret);
+    at += extension_size(ret);
     ret->home_meta.data = at;
     ret->target_meta.data = at += ret->home_meta.size;
     ret->entries.data = at += ret->target_meta.size;
@@ -276,6 +307,8 @@ const char *record_kind_name(uint8_t kind)
         [RECORD_TRUNCATE] = "truncate",
         [RECORD_DELETE] = "delete",
         [RECORD_LEASE] = "lease",
-        [RECORD_ACTIVATE] = "activate"};
+        [RECORD_ACTIVATE] = "activate",
+        [RECORD_FULL] = "full",
+        [RECORD_POSITION] = "position"};
     return kind < RECORD_KIND_COUNT && names[kind] ? names[kind] : "unknown";
 }

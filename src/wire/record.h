@@ -2,7 +2,7 @@
  *
  *   segment   | header page 4096 | batch | batch | ... | never written or older bytes |
  *   batch     | header 64 | record | record | ... | zeros up to a multiple of 4096 |
- *   record    | header 216 | home meta | target meta | block entries | content | pad to 8 |
+ *   record    | header 216 | [extension 40] | home meta | target meta | block entries | content | pad to 8 |
  *
  * A batch is one commit. Its CRC is keyed with the segment's salt, number and incarnation: bytes of
  * an earlier life of the same file never pass. It carries the highest LSN known durable when it was
@@ -18,9 +18,10 @@ enum {
     LOG_PAGE = 4096,
     LOG_SEGMENT_MAGIC = 0x31534c43, /* "CLS1" */
     LOG_BATCH_MAGIC = 0x31424c43,   /* "CLB1" */
-    LOG_FORMAT = 1,
+    LOG_FORMAT = 2,                 /* 1: no record has an extension; read as well */
     LOG_BATCH_HEADER_SIZE = 64,
     RECORD_HEADER_SIZE = 216,
+    RECORD_EXTENSION_SIZE = 40,
     RECORD_CONTENT_MAX = SLOT_SIZE_MAX,
     RECORD_ENTRIES_MAX = 160,
 };
@@ -67,8 +68,10 @@ enum record_kind {
     RECORD_APPEND = 4,   /* bytes behind the committed end; may be referenced */
     RECORD_TRUNCATE = 5, /* total_size says where */
     RECORD_DELETE = 6,
-    RECORD_LEASE = 7,    /* ids up to `watermark` may have been issued */
-    RECORD_ACTIVATE = 8, /* home.chunk takes new slots from here on */
+    RECORD_LEASE = 7,     /* ids up to `watermark` may have been issued */
+    RECORD_ACTIVATE = 8,  /* home.chunk takes new slots from here on */
+    RECORD_FULL = 9,      /* whole content as another member holds it; never pushed */
+    RECORD_POSITION = 10, /* a source is followed up to (source_incarnation, source_lsn) */
     RECORD_KIND_COUNT
 };
 
@@ -78,6 +81,7 @@ enum {                    /* record flags */
     RECORD_RENAMES = 4,   /* a single file was made in new/ and takes its place by rename */
     RECORD_TAKES = 16,    /* the slot that the content goes to was free before this record */
     RECORD_FREES = 8,     /* the slot or file at `freed` is free from here on */
+    RECORD_EXTENDED = 32, /* has the extension: see struct record */
 };
 
 struct record {
@@ -99,7 +103,15 @@ struct record {
     uint64_t total_size;     /* of the file's content after this change */
     uint32_t content_size;   /* of the bytes in this record */
     uint32_t content_crc;    /* of the bytes in this record */
-    struct span home_meta;   /* empty: home's header does not change */
+    /* The extension; all zero without RECORD_EXTENDED.
+     * Received records: where the record stands in the stream of its origin (origin, mount, stream
+     * above); own records: 0.0, and `incarnation` and `lsn` say it. */
+    uint64_t source_incarnation, source_lsn;
+    /* What the digest of the home's unit (its chunk, or its bucket of single files) changes by at
+     * this storage, modulo 2^64; and its number of files: +1, 0, -1. */
+    uint64_t digest_delta;
+    int8_t live_delta;
+    struct span home_meta; /* empty: home's header does not change */
     struct span target_meta;
     struct span entries; /* single files: {block index u32, CRC u32} ... */
     struct span content; /* if RECORD_INLINE */

@@ -149,7 +149,7 @@ TEST(a_segment_header_is_as_documented)
     struct log_segment_header header = sample_segment();
     log_segment_encode(&header, page);
     const struct field fields[] = {{0, 4, LOG_SEGMENT_MAGIC},
-        {4, 4, plain_crc(0, page + 8, LOG_PAGE - 8)}, {8, 4, 1}, {12, 4, 0x0a0b0c}, {16, 16, 0x80},
+        {4, 4, plain_crc(0, page + 8, LOG_PAGE - 8)}, {8, 4, 2}, {12, 4, 0x0a0b0c}, {16, 16, 0x80},
         {32, 16, 0x90}, {48, 8, 0x1112131415161718}, {56, 8, 0x2122232425262728},
         {64, 8, 0x3132333435363738}, {72, 8, 0x4142434445464748}, {80, 8, 0x5152535455565758},
         {88, 8, 0x6162636465666768}, {96, 1, 0x71}, {97, 1, 0x72}, {98, 3998, 0}};
@@ -240,6 +240,24 @@ TEST(a_record_is_as_documented)
     EXPECT_EQ(crc, plain_crc(0, bytes + 8, w.size - 8));
 }
 
+TEST(a_record_extension_is_as_documented)
+{
+    static uint8_t bytes[512];
+    struct record record = {.kind = RECORD_UPLOAD,
+        .flags = RECORD_EXTENDED,
+        .source_incarnation = 0x0102030405060708,
+        .source_lsn = 0x1112131415161718,
+        .digest_delta = 0x2122232425262728,
+        .live_delta = -1};
+    struct writer w = {bytes, sizeof bytes, 0, false};
+    record_encode(&record, &w, NULL);
+    EXPECT_EQ(w.size, (size_t)RECORD_HEADER_SIZE + RECORD_EXTENSION_SIZE);
+    const struct field fields[] = {{0, 8, 0x0102030405060708}, {8, 8, 0x1112131415161718},
+        {16, 8, 0x2122232425262728}, {24, 1, 0xff}, {25, 15, 0}};
+    EXPECT_LAYOUT(
+        "### Record extension", fields, bytes + RECORD_HEADER_SIZE, RECORD_EXTENSION_SIZE);
+}
+
 TEST(kinds_and_flags_are_as_documented)
 {
     static const struct {
@@ -247,8 +265,9 @@ TEST(kinds_and_flags_are_as_documented)
         const char *name;
     } flags[] = {{RECORD_INLINE, "INLINE"}, {RECORD_AT_TARGET, "AT_TARGET"},
         {RECORD_RENAMES, "RENAMES"}, {RECORD_FREES, "FREES"}, {RECORD_TAKES, "TAKES"},
-        {SLOT_DELETED, "DELETED"}, {SLOT_FORWARDED, "FORWARDED"}, {SLOT_TARGET, "TARGET"},
-        {SLOT_MUTABLE, "MUTABLE"}, {SLOT_STALE, "STALE"}, {SLOT_PUNCHED, "PUNCHED"}};
+        {RECORD_EXTENDED, "EXTENDED"}, {SLOT_DELETED, "DELETED"}, {SLOT_FORWARDED, "FORWARDED"},
+        {SLOT_TARGET, "TARGET"}, {SLOT_MUTABLE, "MUTABLE"}, {SLOT_STALE, "STALE"},
+        {SLOT_PUNCHED, "PUNCHED"}};
     char line[128];
     for (uint8_t kind = 1; kind < RECORD_KIND_COUNT; kind++) {
         (void)snprintf(line, sizeof line, "\n| %u | %s |", kind, record_kind_name(kind));

@@ -30,6 +30,13 @@ static struct record some_record(struct prng *prng)
         .home_meta = span_of(metas[0], prng_below(prng, sizeof metas[0])),
         .target_meta = span_of(metas[1], prng_below(prng, sizeof metas[1])),
         .entries = span_of(entries, prng_below(prng, 10) * 8)};
+    if (prng_below(prng, 2) == 0) {
+        record.flags |= RECORD_EXTENDED;
+        record.source_incarnation = prng_next(prng);
+        record.source_lsn = prng_next(prng);
+        record.digest_delta = prng_next(prng);
+        record.live_delta = (int8_t)((int)prng_below(prng, 3) - 1);
+    }
     record.content_size = (uint32_t)prng_below(prng, sizeof content);
     if (prng_below(prng, 2) == 0) {
         record.flags |= RECORD_INLINE;
@@ -54,6 +61,8 @@ static void expect_same(const struct record *a, const struct record *b)
     EXPECT(a->target.birth == b->target.birth && place_equals(&a->freed, &b->freed));
     EXPECT(a->content_offset == b->content_offset && a->total_size == b->total_size);
     EXPECT(a->content_size == b->content_size && a->content_crc == b->content_crc);
+    EXPECT(a->source_incarnation == b->source_incarnation && a->source_lsn == b->source_lsn);
+    EXPECT(a->digest_delta == b->digest_delta && a->live_delta == b->live_delta);
     EXPECT(same_span(a->home_meta, b->home_meta) && same_span(a->target_meta, b->target_meta));
     EXPECT(same_span(a->entries, b->entries) && same_span(a->content, b->content));
 }
