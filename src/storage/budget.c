@@ -141,6 +141,8 @@ static void sum_memory(const struct storage_budget_request *request, struct stor
 {
     const struct storage_config *config = request->config;
     uint64_t loops = budget->loops, *terms = budget->memory;
+    struct store_config store = {
+        .single_min = (uint32_t)config->single_min, .piece_size = (uint32_t)config->piece_size};
     size_t small = sizeof(struct net_buffer) + NET_SMALL_SIZE;
     size_t large = sizeof(struct net_buffer) + NET_LARGE_SIZE;
     terms[STORAGE_MEMORIES_LOOPS] = loops * sizeof(struct store_mount) * STORE_MOUNTS_MAX
@@ -154,7 +156,8 @@ static void sum_memory(const struct storage_budget_request *request, struct stor
     terms[STORAGE_MEMORIES_REQUESTS] =
         loops
         * (pool_bytes(sizeof(struct net_request), budget->request_max, 0)
-            + native_bytes(budget->request_max, (uint32_t)config->chunk_size));
+            + native_bytes(budget->request_max, (uint32_t)config->chunk_size)
+            + native_node_bytes(&store));
     terms[STORAGE_MEMORIES_WORK_BUFFERS] = loops * work_bytes(config);
     terms[STORAGE_MEMORIES_STREAMS] = budget->stream_count * stream_bytes(config);
     terms[STORAGE_MEMORIES_CHUNK_FILES] =

@@ -23,7 +23,10 @@ static int find_look(struct machine *machine)
     if (err_is(err))
         return machine_fail(machine, err);
     int wait = machine_wait_in(machine, FIND_OPENED, 1);
-    object_open(&find->object, find->store, &find->fid, true, machine);
+    if (find->is_by_identity)
+        object_open_identity(&find->object, find->store, &find->fid, true, machine);
+    else
+        object_open(&find->object, find->store, &find->fid, true, machine);
     return wait;
 }
 

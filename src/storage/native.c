@@ -17,12 +17,13 @@ static err_t take(struct native *native, uint32_t request_max)
         request_max + NATIVE_RELAYS, 0, &native->owner));
     TRY(pool_init(&native->pages, &loop->mem, ledger, "native.pages", NATIVE_PAGE_SIZE,
         NATIVE_PAGES, 0, &native->owner));
-    return list_memory_init(
-        &native->list, &loop->mem, &native->owner, loop->store.config.chunk_size);
+    TRY(list_memory_init(&native->list, &loop->mem, &native->owner, loop->store.config.chunk_size));
+    return native_node_init(&native->node, loop, &native->owner);
 }
 
 static void give(struct native *native)
 {
+    native_node_fini(&native->node);
     if (native->list.mem)
         list_memory_fini(&native->list);
     if (native->pages.mem)
@@ -70,6 +71,10 @@ void native_op_close(struct native_op *op)
     struct native *native = op->native;
     if (op->page)
         pool_give(&native->pages, op->page);
+    if (op->sheet)
+        pool_give(&native->node.sheets, op->sheet);
+    if (op->walk_memory)
+        pool_give(&native->node.walks, op->walk_memory);
     if (op->request)
         net_request_end(op->request);
     list_remove(&op->link);
@@ -222,6 +227,15 @@ static void serve(struct native *native, struct net_request *request)
         break;
     case MSG_STATUS:
         native_status(native, request);
+        break;
+    case MSG_INVENTORY:
+        native_inventory(native, request);
+        break;
+    case MSG_HARVEST:
+        native_harvest(native, request);
+        break;
+    case MSG_FETCH:
+        native_fetch(native, request);
         break;
     default:
         native_refuse_saying(

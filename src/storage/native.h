@@ -4,6 +4,7 @@
  *   changes       on the loop that owns the file; the connection moves there (net_request_move)
  *   find, stat    on any loop; what only the owner can tell is asked of it by a message (relay.h)
  *   list, status  on any loop, loop 0
+ *   peers         see native_node.h
  *
  * There is an operation for each request that the net layer lets in, so the pool is never empty
  * unless the ledger refuses: then the answer is BUSY. */
@@ -12,6 +13,7 @@
 
 #include "net/server.h"
 #include "storage/list.h"
+#include "storage/native_node.h"
 #include "storage/operation.h"
 
 struct storage_loop;
@@ -22,6 +24,7 @@ struct native {
     struct pool ops;   /* struct native_op */
     struct pool pages; /* of 256 KiB: list and status */
     struct list_memory list;
+    struct native_node node;
     struct list running;
     uint32_t running_count;
 };

@@ -6,6 +6,7 @@
 #ifndef CAIRN_STORAGE_NATIVE_OP_H
 #define CAIRN_STORAGE_NATIVE_OP_H
 
+#include "storage/harvest.h"
 #include "storage/list.h"
 #include "storage/server.h"
 
@@ -37,6 +38,22 @@ struct native_relay {
     uint8_t attributes_bytes[SLOT_ATTRIBUTES_MAX];
 };
 
+/** INVENTORY: a walk that writes its page. */
+struct native_inventory {
+    struct unit_walk walk;
+    struct writer page;
+    uint32_t count;
+};
+
+/** FETCH: a find whose reply begins with an entry. */
+struct native_fetch {
+    struct find find;
+    struct iovec iov[2];
+    err_t err;
+    size_t entry_size;
+    uint8_t entry[FULL_ENTRY_PLAIN_MAX];
+};
+
 struct native_op {
     struct native *native;
     struct net_request *request; /* NULL: works for a relay */
@@ -53,6 +70,8 @@ struct native_op {
     struct native_relay *worked_for; /* at the owner: whose relay this is */
     uint8_t *page;                   /* list, status */
     size_t page_size;
+    uint8_t *sheet; /* peers: of the reply */
+    struct unit_walk_memory *walk_memory;
     struct storage_tour_waiter tour;
     union {
         struct upload upload;
@@ -61,6 +80,9 @@ struct native_op {
         struct modify modify;
         struct remove_file remove;
         struct list_walk list;
+        struct native_inventory inventory;
+        struct harvest harvest;
+        struct native_fetch fetch;
     } file;
 };
 

@@ -109,6 +109,7 @@ static int object_take_home(struct object *object, const struct slot_header *hea
     if (!header_is_home(object, header))
         return machine_fail(&object->machine, ERR(NOT_FOUND, 0));
     object->home_header = *header;
+    object->home_seed = object->ref.file->header.seed;
     object->has_home_header = true;
     if (!(header->flags & SLOT_FORWARDED)) {
         object->header = *header;
@@ -244,6 +245,8 @@ static err_t slot_verify(const struct object *object, struct span content)
 static bool id_is_true(const struct object *object)
 {
     const struct slot_header *header = &object->header;
+    if (object->is_by_identity)
+        return true;
     bool says_ask = (header->flags & SLOT_MUTABLE) || header->size > FID_SIZE_MAX;
     if (object->id_is_mutable != says_ask)
         return false;
@@ -414,6 +417,13 @@ void object_open(struct object *object, struct store *store, const struct fid *f
         .wants_content = wants_content};
     object->place = object->home;
     machine_start(&object->machine, &object_kind, &store->io->run, parent->owner.direction);
+}
+
+void object_open_identity(struct object *object, struct store *store, const struct fid *fid,
+    bool wants_content, struct machine *parent)
+{
+    object_open(object, store, fid, wants_content, parent);
+    object->is_by_identity = true;
 }
 
 void object_read(struct object *object, uint64_t offset, uint64_t size)

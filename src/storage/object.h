@@ -19,10 +19,12 @@ struct object {
     uint64_t id_size; /* what the id tells of the content; 0 where it says to ask */
     uint32_t id_crc;
     bool id_is_mutable;
-    err_t err;          /* of the last step */
-    struct place home;  /* where the id points */
-    struct place place; /* where the content is: home itself, a slot, or a single file */
+    bool is_by_identity; /* the three above tell nothing */
+    err_t err;           /* of the last step */
+    struct place home;   /* where the id points */
+    struct place place;  /* where the content is: home itself, a slot, or a single file */
     struct slot_header home_header;
+    uint32_t home_seed;        /* has_home_header: of the home's chunk */
     struct slot_header header; /* of the content: version, size, CRC, times */
     struct span attributes;    /* valid until close */
     struct span data;          /* of the last object_read (or of open) */
@@ -52,6 +54,10 @@ struct object {
  * verified, from data_offset 0). Arrives at `parent`; object->err: NOT_FOUND, CORRUPT, OFFLINE, BUSY,
  * NO_RESOURCE, IO. */
 void object_open(struct object *object, struct store *store, const struct fid *fid,
+    bool wants_content, struct machine *parent);
+
+/** The same for a peer, who knows identity and home but not what else the id says. */
+void object_open_identity(struct object *object, struct store *store, const struct fid *fid,
     bool wants_content, struct machine *parent);
 
 /** Read [offset, offset + size) of the content; size at most config.piece_size. Arrives; ->data has

@@ -81,6 +81,7 @@ struct find {
     struct machine machine;
     struct store *store;
     struct fid fid;
+    bool is_by_identity;       /* for a peer: see object_open_identity() */
     uint64_t offset, size;     /* size 0: to the end */
     struct version if_version; /* 0.0: any */
     struct outlet *outlet;

@@ -74,8 +74,8 @@ void suffix_part(struct span suffix, uint64_t random, char ret[SUFFIX_FIELD + 1]
     ret[SUFFIX_FIELD] = '\0';
 }
 
-/* What suffix_part() makes: digits, and if there are fewer than 7, a dot and 1 to 6 characters. */
-static bool suffix_part_is_valid(struct span part)
+/* Digits, and if there are fewer than 7, a dot and 1 to 6 characters. */
+bool suffix_part_is_valid(struct span part)
 {
     size_t fill = 0;
     while (fill < part.size && is_digit(part.data[fill]))

@@ -59,5 +59,7 @@ bool group_name_is_valid(struct span name);
 bool suffix_is_valid(struct span suffix);
 /** The 7-char suffix part: fill from `random` digits, dot, suffix. CHECKs that it is valid. */
 void suffix_part(struct span suffix, uint64_t random, char ret[SUFFIX_FIELD + 1]);
+/** Could suffix_part() have made these bytes? */
+bool suffix_part_is_valid(struct span part);
 
 #endif
