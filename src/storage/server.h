@@ -35,6 +35,7 @@
 #include "storage/budget.h"
 #include "storage/config.h"
 #include "storage/heartbeat.h"
+#include "storage/members.h"
 #include "storage/mounts.h"
 #include "storage/native.h"
 #include "storage/report.h"
@@ -126,6 +127,9 @@ struct storage_loop {
     struct net_tick tick; /* the drain deadline */
     struct storage_counters counters;
     struct balance_cursor cursor;
+    struct members members; /* of the group, but this storage */
+    void (*members_hooks[MEMBERS_HOOKS_MAX])(struct storage_loop *loop);
+    uint32_t members_hook_count;
     struct storage_word command; /* from loop 0 */
     struct storage_word answer;  /* to loop 0 */
     struct storage_fence_word fence;
