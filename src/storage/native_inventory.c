@@ -62,6 +62,8 @@ void native_inventory(struct native *native, struct net_request *request)
     struct msg_inventory msg;
     struct stream *stream;
     err_t err = msg_inventory_decode(request->meta, &msg);
+    if (!err_is(err) && !unit_is_valid(msg.unit))
+        err = ERR(PROTOCOL, 0);
     if (err_is(err)) {
         native_refuse(native->loop, request, err);
         return;

@@ -72,7 +72,7 @@ static int walk_chunk(struct machine *machine)
 {
     struct unit_walk *walk = walk_of(machine);
     if (!walk->ref.file) {
-        walk->cursor = 0;
+        walk->at = 0;
         bool is_absent = err_has(walk->ref.err, ERR_CODE_NOT_FOUND);
         return is_absent ? WALK_UNWIND : machine_fail(machine, walk->ref.err);
     }

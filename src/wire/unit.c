@@ -44,11 +44,6 @@ void unit_digest_encode(const struct unit_digest *digest, struct writer *w)
     write_u64(w, digest->changed_ns);
 }
 
-static bool unit_is_valid(uint64_t unit)
-{
-    return unit > 0 && unit < UNIT_BUCKET_FIRST + UNIT_BUCKETS;
-}
-
 err_t unit_digest_decode(struct reader *r, struct unit_digest *ret)
 {
     struct unit_digest digest = {.unit = read_u64(r),

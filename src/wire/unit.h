@@ -23,6 +23,11 @@ static inline bool unit_is_bucket(uint64_t unit)
     return unit >= UNIT_BUCKET_FIRST;
 }
 
+static inline bool unit_is_valid(uint64_t unit)
+{
+    return unit > 0 && unit < UNIT_BUCKET_FIRST + UNIT_BUCKETS;
+}
+
 /** The unit of a file whose home is there. */
 static inline uint64_t unit_of(const struct identity *identity, const struct place *home)
 {

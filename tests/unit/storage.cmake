@@ -18,3 +18,5 @@ cairn_test(storage_role_sim_test SOURCES unit/storage/role_sim_test.c LINKS cair
 cairn_test(storage_check_test SOURCES unit/storage/check_test.c unit/storage/hall.c
     LINKS cairn_storage)
 cairn_test(storage_members_test SOURCES unit/storage/members_test.c LINKS cairn_storage)
+cairn_test(storage_peer_test SOURCES unit/storage/peer_test.c unit/storage/group.c
+    LINKS cairn_sim cairn_storage)

@@ -16,10 +16,10 @@ static void configure(struct group *group, unsigned index)
 {
     static const char *const fixed[] = {"--group=g1", "--mount=/m0", "--chunk-size=256KiB",
         "--log-segment-size=128KiB", "--log-buffer-size=96KiB", "--log-segments=8",
-        "--inline-max=4KiB", "--single-min=16KiB", "--piece-size=64KiB", "--checkpoint-bytes=128KiB",
-        "--reserve=0", "--free-slots=16", "--connection-max=16", "--request-max=16",
-        "--chunk-files=64", "--small-buffers=8", "--work-buffers=8", "--modify-buffers=2",
-        "--receive-buffers=16", "--receive-large-buffers=4", "--mutable-files"};
+        "--inline-max=4KiB", "--single-min=16KiB", "--piece-size=64KiB",
+        "--checkpoint-bytes=128KiB", "--reserve=0", "--free-slots=16", "--connection-max=16",
+        "--request-max=16", "--chunk-files=64", "--small-buffers=8", "--work-buffers=8",
+        "--modify-buffers=2", "--receive-buffers=16", "--receive-large-buffers=4"};
     struct group_house *house = &group->houses[index];
     char own[3][64];
     (void)snprintf(own[0], sizeof own[0], "--machine=m%03u", index + 1);
@@ -267,6 +267,12 @@ void group_kill(struct group *group, unsigned index, bool loses_power)
     EXPECT(group_run_until(group, is_hung_up, house));
 }
 
+void group_wipe(struct group *group, unsigned index)
+{
+    EXPECT(!group->houses[index].is_there);
+    sim_mount_replace(group->houses[index].node, "/m0");
+}
+
 void group_close(struct group *group)
 {
     for (unsigned i = 0; i < group->count; i++)
@@ -377,7 +383,8 @@ void group_ask(struct group *group, unsigned index, uint8_t type, const struct w
     const void *data, size_t size, struct group_answer *ret)
 {
     struct group_house *house = &group->houses[index];
-    struct question question = {.call = {.on_frame = on_frame, .on_sent = on_sent, .on_end = on_end},
+    struct question question = {
+        .call = {.on_frame = on_frame, .on_sent = on_sent, .on_end = on_end},
         .answer = ret,
         .rest = data,
         .rest_size = size};
@@ -471,8 +478,7 @@ static void ask_find(struct group *group, unsigned index, const struct fid *fid,
     struct writer w = group_fields();
     char id[FID_TEXT_MAX];
     size_t id_size = fid_format(fid, id);
-    msg_find_encode(
-        &(struct msg_find){.id = span_of(id, id_size), .local_only = local_only}, &w);
+    msg_find_encode(&(struct msg_find){.id = span_of(id, id_size), .local_only = local_only}, &w);
     group_ask(group, index, MSG_FIND, &w, NULL, 0, ret);
 }
 
