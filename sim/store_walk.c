@@ -265,7 +265,7 @@ static void see_single(struct store_walk *walk, const char *path)
 static bool is_chunk_known(struct store_walk *walk, const struct chunk_key *key)
 {
     struct stream *stream = store_lab_stream(walk->lab, key->stream);
-    return !stream || chunk_table_find(&stream->chunks, key->number)
+    return !stream || chunk_table_find(&stream->chunks, 0, key->number)
            || stream->maker->key.number == key->number
            || stream->checkpoint->at_number == key->number; /* being dropped */
 }
@@ -308,7 +308,8 @@ bool store_walk(
     for (unsigned i = 0; i < lab->options.stream_count; i++) {
         struct stream *stream = store_lab_stream(lab, i);
         for (uint32_t k = 0; stream && k < stream->chunks.count; k++) {
-            walk_chunk(walk, stream, &stream->chunks.entries[k]);
+            if (stream->chunks.entries[k].source == 0)
+                walk_chunk(walk, stream, &stream->chunks.entries[k]);
         }
     }
     sim_node_each_file(lab->node, see_file, walk);

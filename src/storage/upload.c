@@ -207,7 +207,7 @@ static int upload_content(struct machine *machine)
     int wait = machine_wait_in(machine, UPLOAD_CONTENT_WRITTEN, 1);
     upload->iov = (struct iovec){(void *)(uintptr_t)(upload->content.data + upload->written),
         upload->content.size - upload->written};
-    stream_mark_dirty(upload->stream, upload->reservation.place.chunk);
+    stream_mark_dirty(upload->stream, &upload->reservation.ref.key);
     upload->op = (struct io_op){.kind = IO_WRITE,
         .fd = upload->reservation.ref.file->handle.fd,
         .offset = upload->reservation.place.offset + upload->meta_size + upload->written,
