@@ -13,6 +13,7 @@
 #include "disk/log_scan.h"
 #include "disk/maker.h"
 #include "disk/packed.h"
+#include "disk/recount.h"
 
 struct recovery {
     struct stream *stream;
@@ -23,7 +24,8 @@ struct recovery {
         recent[3];   /* chunks that were sealing, active and next when the log ended, newest last */
     uint8_t *images; /* both copies of a slot map */
     size_t image_size;
-    bool has_losses; /* digests say less than the checkpoint and the log */
+    bool has_losses;    /* digests say less than the checkpoint and the log */
+    bool lacks_digests; /* records were applied that do not tell what digests change by */
 };
 
 /* ---- small helpers around io_call ---- */
@@ -433,6 +435,7 @@ static err_t redo_record(void *context, const struct record *record)
     TRY(redo_tables(recovery, record));
     TRY(redo_maps(recovery, record));
     redo_live(recovery, record);
+    recovery->lacks_digests |= record_is_change(record) && !(record->flags & RECORD_EXTENDED);
     stream_take_effect(stream, record);
     TRY(redo_packed(recovery, record));
     return single_redo(&recovery->singles, record);
@@ -615,6 +618,17 @@ static err_t sweep_chunks(struct recovery *recovery)
 
 /* ---- all of it ---- */
 
+/* Digests are older than what tells of them, or records are missing: what is there is counted. */
+static err_t settle_digests(struct recovery *recovery)
+{
+    struct stream *stream = recovery->stream;
+    bool is_old = recovery->header.generation > 0 && recovery->header.format == 1;
+    if (!is_old && !recovery->lacks_digests && recovery->scan.rotten == 0)
+        return ERR_OK;
+    recovery->has_losses = true;
+    return stream_recount(stream, stream->maker->window, MAKER_WINDOW);
+}
+
 static err_t replay(struct recovery *recovery)
 {
     struct stream *stream = recovery->stream;
@@ -625,6 +639,7 @@ static err_t replay(struct recovery *recovery)
     TRY(single_redo_finish(&recovery->singles));
     TRY(settle_chunks(recovery));
     TRY(sweep_chunks(recovery));
+    TRY(settle_digests(recovery));
     TRY(single_clean_new(&stream->single_mount, &stream->owner, NULL, NULL, NULL));
     stream->replayed = recovery->scan.records;
     stream->rotten_batches = recovery->scan.rotten;

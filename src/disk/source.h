@@ -93,6 +93,16 @@ static inline int position_compare(
 uint64_t file_digest(
     const struct identity *identity, struct version version, uint64_t size, uint32_t crc);
 
+/** Set what an own change does to the digest of its home's unit: file_digest() of what was, 0 and false
+ * if nothing was, and of what is. */
+static inline void record_set_digest(
+    struct record *record, bool was, uint64_t before, bool is, uint64_t after)
+{
+    record->flags |= RECORD_EXTENDED;
+    record->digest_delta = after - before;
+    record->live_delta = (int8_t)((int)is - (int)was);
+}
+
 static inline void digest_add(struct digest *digest, uint64_t delta, int live_delta)
 {
     digest->sum += delta;

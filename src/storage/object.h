@@ -58,6 +58,12 @@ void object_open(struct object *object, struct store *store, const struct fid *f
  * exactly these bytes (cut at the end of the content), verified. Errors: RANGE, CORRUPT, IO. */
 void object_read(struct object *object, uint64_t offset, uint64_t size);
 
+/** What the file of this header counts in its unit's digest. `header` is the content's. */
+static inline uint64_t header_digest(const struct slot_header *header)
+{
+    return file_digest(&header->identity, header->version, header->size, header->content_crc);
+}
+
 /** Give everything back; at any time but between a call and its arrival. Nothing to do is fine. */
 void object_close(struct object *object);
 

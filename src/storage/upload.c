@@ -390,6 +390,9 @@ static int upload_append(struct machine *machine)
         upload_fill_single(upload, &record);
     else
         upload_fill_packed(upload, &record, meta);
+    upload->header.size = upload->received;
+    upload->header.content_crc = upload->crc;
+    record_set_digest(&record, false, 0, true, header_digest(&upload->header));
     bool is_early = upload->request.ack == ACK_MEMORY && !upload->is_single;
     err_t err;
     switch (change_append(upload->stream, &upload->append, &upload->log_waiter, &record,
