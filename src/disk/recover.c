@@ -182,6 +182,8 @@ static err_t load_checkpoint(struct recovery *recovery)
         CHECKPOINT_HEADER_SIZE, false};
     if (header->format > 1)
         TRY(source_table_decode(&stream->sources, header->source_count, &r));
+    for (uint32_t i = 1; i < stream->sources.count; i++)
+        TRY(stream_tell_source(stream, &stream->sources.all[i].key));
     TRY(chunk_table_decode(
         &stream->chunks, header->format, stream->sources.count, header->chunk_count, &r));
     if (stream->chunks.next_number < header->next_chunk)

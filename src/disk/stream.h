@@ -50,6 +50,9 @@ struct stream_options {
     uint64_t checkpoint_bytes; /* of log, after which a checkpoint is taken */
     /* a write failed: the mount point is to be fenced */
     void (*on_fence)(struct stream *stream, err_t err);
+    /* the stream is about to know a source, at recovery before any file of it is looked for; an error
+     * refuses it. May be NULL */
+    err_t (*on_source)(struct stream *stream, const struct source_key *key);
     void *context; /* the caller's */
 };
 
@@ -190,6 +193,8 @@ struct source *stream_source_find(struct stream *stream, const struct source_key
 /** The same, made if need be. Errors: BUSY (the table is full). */
 MUST err_t stream_source_add(
     struct stream *stream, const struct source_key *key, struct source **ret);
+/** Call on_source. Errors: its own. */
+MUST err_t stream_tell_source(struct stream *stream, const struct source_key *key);
 /** Log where the follower of `source` is (its incarnation, lsn, watermark): kept_* follow when that is
  * durable. Nothing to do if it has not moved, if there is no room in the log now, or for [0]. */
 void stream_position_log(struct stream *stream, struct source *source);

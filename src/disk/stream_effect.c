@@ -174,11 +174,21 @@ struct source *stream_source_find(struct stream *stream, const struct source_key
 
 err_t stream_source_add(struct stream *stream, const struct source_key *key, struct source **ret)
 {
-    struct source *source = source_table_add(&stream->sources, key);
+    struct source *source = source_table_find(&stream->sources, key);
+    if (!source) {
+        TRY(stream_tell_source(stream, key));
+        source = source_table_add(&stream->sources, key);
+    }
     if (!source)
         return ERR(BUSY, 0);
     *ret = source;
     return ERR_OK;
+}
+
+err_t stream_tell_source(struct stream *stream, const struct source_key *key)
+{
+    bool is_heard = stream->options.on_source != NULL;
+    return is_heard ? stream->options.on_source(stream, key) : ERR_OK;
 }
 
 void stream_position_log(struct stream *stream, struct source *source)

@@ -19,9 +19,10 @@ struct object {
     uint64_t id_size; /* what the id tells of the content; 0 where it says to ask */
     uint32_t id_crc;
     bool id_is_mutable;
-    err_t err;          /* of the last step */
-    struct place home;  /* where the id points */
-    struct place place; /* where the content is: home itself, a slot, or a single file */
+    err_t err;                 /* of the last step */
+    struct place home;         /* where the id points */
+    struct place place;        /* where the content is: home itself, a slot, or a single file */
+    struct stream_place local; /* the stream that keeps it here */
     struct slot_header home_header;
     struct slot_header header; /* of the content: version, size, CRC, times */
     struct span attributes;    /* valid until close */

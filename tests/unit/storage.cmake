@@ -18,3 +18,4 @@ cairn_test(storage_role_sim_test SOURCES unit/storage/role_sim_test.c LINKS cair
 cairn_test(storage_check_test SOURCES unit/storage/check_test.c unit/storage/hall.c
     LINKS cairn_storage)
 cairn_test(storage_members_test SOURCES unit/storage/members_test.c LINKS cairn_storage)
+cairn_test(storage_route_test SOURCES unit/storage/route_test.c LINKS cairn_storage)
