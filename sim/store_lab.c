@@ -128,6 +128,7 @@ static err_t boot_loop(struct store_lab *lab, unsigned index)
     lab->has_store[index] = true;
     store->on_fence = on_fence;
     store->context = lab;
+    store->members = &lab->members;
     struct store_mount_options mount = {.path = STORE_LAB_PATH,
         .stream_count = lab->options.stream_count,
         .incarnation = 1,
@@ -151,6 +152,15 @@ static bool is_ready(void *context)
     return true;
 }
 
+static err_t share_routes(struct store_lab *lab)
+{
+    for (unsigned i = 0; i < lab->options.loop_count; i++)
+        for (unsigned k = 0; k < lab->options.loop_count; k++)
+            if (k != i)
+                TRY(route_merge(&lab->stores[i].routes, &lab->stores[k].routes));
+    return ERR_OK;
+}
+
 err_t store_lab_boot(struct store_lab *lab)
 {
     CHECK(!lab->io[0]);
@@ -160,6 +170,8 @@ err_t store_lab_boot(struct store_lab *lab)
     err_t err = ERR_OK;
     for (unsigned i = 0; i < lab->options.loop_count && !err_is(err); i++)
         err = boot_loop(lab, i);
+    if (!err_is(err))
+        err = share_routes(lab);
     if (!err_is(err)) {
         bool is_there = sim_world_run_until(lab->world, is_ready, lab, UINT64_C(60000000000));
         CHECK(is_there);
@@ -229,7 +241,7 @@ bool store_lab_close(struct store_lab *lab)
 
 struct store *store_lab_owner(struct store_lab *lab, const struct fid *fid)
 {
-    return &lab->stores[fid->stream % lab->options.loop_count];
+    return &lab->stores[store_owner_loop(&lab->stores[0], fid)];
 }
 
 struct stream *store_lab_stream(struct store_lab *lab, unsigned index)

@@ -28,6 +28,7 @@ struct store_lab {
     struct mem mem[STORE_LAB_LOOPS_MAX];
     struct id_clock clock;
     struct store stores[STORE_LAB_LOOPS_MAX];
+    struct members members; /* of the group; the caller's to fill */
     bool has_store[STORE_LAB_LOOPS_MAX];
     unsigned fences; /* mount points that were fenced since the boot */
     unsigned boots;

@@ -28,6 +28,57 @@ static int64_t read_all(struct store_walk *walk, const char *path, uint8_t **ret
     return sim_file_read(walk->lab->node, path, 0, *ret, (uint64_t)size);
 }
 
+/* ---- digests, counted again ---- */
+
+/* The unit of a home at this store: a chunk, or a bucket of single files (chunk 0). */
+static void count_again(
+    struct store_walk *walk, const struct place *home, const struct slot_header *content)
+{
+    uint32_t chunk = home->kind == PLACE_PACKED ? home->chunk : 0;
+    uint32_t bucket = chunk > 0 ? 0 : source_bucket(&content->identity);
+    struct store_unit *unit = NULL;
+    for (uint32_t i = 0; i < walk->unit_count; i++)
+        if (walk->units[i].stream == home->stream && walk->units[i].chunk == chunk
+            && walk->units[i].bucket == bucket)
+            unit = &walk->units[i];
+    if (!unit && walk->unit_count < STORE_WALK_UNITS) {
+        unit = &walk->units[walk->unit_count++];
+        *unit = (struct store_unit){.stream = home->stream, .chunk = chunk, .bucket = bucket};
+    }
+    if (!unit) {
+        fail(walk, "more units than the walk has room for");
+        return;
+    }
+    uint64_t digest =
+        file_digest(&content->identity, content->version, content->size, content->content_crc);
+    digest_add(&unit->digest, digest, 1);
+}
+
+static void compare_digest(struct store_walk *walk, unsigned stream, uint32_t chunk,
+    uint32_t bucket, const struct digest *told)
+{
+    struct digest counted = {0};
+    for (uint32_t i = 0; i < walk->unit_count; i++)
+        if (walk->units[i].stream == stream && walk->units[i].chunk == chunk
+            && walk->units[i].bucket == bucket)
+            counted = walk->units[i].digest;
+    if (!digest_equals(&counted, told))
+        fail(walk, "stream %u chunk %u bucket %u: digest %llx of %llu files, on disk %llx of %llu",
+            stream, chunk, bucket, (unsigned long long)told->sum, (unsigned long long)told->count,
+            (unsigned long long)counted.sum, (unsigned long long)counted.count);
+}
+
+static void compare_digests(struct store_walk *walk, struct stream *stream)
+{
+    unsigned index = stream->options.stream;
+    for (uint32_t i = 0; i < stream->chunks.count; i++)
+        if (stream->chunks.entries[i].source == 0)
+            compare_digest(walk, index, stream->chunks.entries[i].number, 0,
+                &stream->chunks.entries[i].digest);
+    for (uint32_t i = 0; i < SOURCE_BUCKETS; i++)
+        compare_digest(walk, index, 0, i, &stream->sources.all[0].singles[i]);
+}
+
 /* ---- uploads that were never answered and live ---- */
 
 static struct model_file *adopt(
@@ -107,8 +158,11 @@ static void see_home(struct chunk_walk *chunk, const struct slot_header *header,
         fail(walk, "chunk %u offset %u: home of clock %llx, whose id points elsewhere",
             chunk->number, offset, (unsigned long long)header->identity.clock);
     file->seen_home++;
-    if (!(header->flags & SLOT_FORWARDED))
-        file->seen_content++;
+    if (header->flags & SLOT_FORWARDED)
+        return;
+    file->seen_content++;
+    place.stream = chunk->stream->options.stream;
+    count_again(walk, &place, header);
 }
 
 static void see_target(struct chunk_walk *chunk, const struct slot_header *header, uint32_t offset)
@@ -120,6 +174,7 @@ static void see_target(struct chunk_walk *chunk, const struct slot_header *heade
             offset, (unsigned long long)header->identity.clock);
     else
         file->seen_content++;
+    count_again(walk, &header->other, header);
 }
 
 static void see_slot(struct chunk_walk *chunk, const struct slotmap_slot *slot)
@@ -260,12 +315,13 @@ static void see_single(struct store_walk *walk, const char *path)
     }
     file->seen_home += file->fid.is_packed ? 0 : 1;
     file->seen_content++;
+    count_again(walk, &header.other, &header);
 }
 
 static bool is_chunk_known(struct store_walk *walk, const struct chunk_key *key)
 {
     struct stream *stream = store_lab_stream(walk->lab, key->stream);
-    return !stream || chunk_table_find(&stream->chunks, key->number)
+    return !stream || chunk_table_find(&stream->chunks, 0, key->number)
            || stream->maker->key.number == key->number
            || stream->checkpoint->at_number == key->number; /* being dropped */
 }
@@ -301,6 +357,7 @@ bool store_walk(
     struct store_walk *walk, struct store_lab *lab, struct store_model *model, bool has_faults)
 {
     *walk = (struct store_walk){.lab = lab, .model = model, .has_faults = has_faults};
+    walk->units = sim_alloc(sizeof *walk->units * STORE_WALK_UNITS);
     LIST_EACH (node, &model->files) {
         struct model_file *file = CONTAINER_OF(node, struct model_file, link);
         file->seen_home = file->seen_content = 0;
@@ -308,10 +365,15 @@ bool store_walk(
     for (unsigned i = 0; i < lab->options.stream_count; i++) {
         struct stream *stream = store_lab_stream(lab, i);
         for (uint32_t k = 0; stream && k < stream->chunks.count; k++) {
-            walk_chunk(walk, stream, &stream->chunks.entries[k]);
+            if (stream->chunks.entries[k].source == 0)
+                walk_chunk(walk, stream, &stream->chunks.entries[k]);
         }
     }
     sim_node_each_file(lab->node, see_file, walk);
     compare_files(walk);
+    for (unsigned i = 0; i < lab->options.stream_count; i++)
+        if (store_lab_stream(lab, i))
+            compare_digests(walk, store_lab_stream(lab, i));
+    sim_free(walk->units);
     return walk->failure[0] == '\0';
 }

@@ -269,9 +269,11 @@ static void binlog_put(struct binlog *log, const struct record *record, struct r
     struct record numbered = *record;
     numbered.lsn = log->lsn_next++;
     numbered.incarnation = log->segment.incarnation;
-    numbered.mount = log->segment.mount;
-    numbered.stream = log->segment.stream;
-    numbered.origin = log->segment.machine;
+    if (record->origin == 0) { /* else it tells of another stream: received, or its position */
+        numbered.mount = log->segment.mount;
+        numbered.stream = log->segment.stream;
+        numbered.origin = log->segment.machine;
+    }
     struct writer w = {buffer->data, log->options.buffer_size, buffer->used, false};
     record_encode(&numbered, &w, stored);
     CHECK(!w.failed);

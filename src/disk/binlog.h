@@ -128,7 +128,8 @@ void binlog_wait_cancel(struct log_waiter *waiter);
 /** Who waits looks again: there is room, or the stream takes nothing any more. */
 void binlog_wake_waiters(struct binlog *log);
 
-/** Append: assigns LSN and incarnation, copies everything (the caller's spans are free again), and
+/** Append: assigns LSN and incarnation, and origin, mount and stream unless the record has an origin
+ * (received records, positions), copies everything (the caller's spans are free again), and
  * lets `machine` arrive when the commit has ended (append->err). machine NULL: nobody waits
  * (memory acknowledgement, leases). CHECKs that there is room.
  * Errors: OFFLINE (the log failed before; nothing appended).

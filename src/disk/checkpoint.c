@@ -39,8 +39,9 @@ enum {
 
 /* ---- the file: 0 magic | 4 CRC of bytes 8 to the last entry | 8 format u32 | 12 machine u32 | 16 mount, stream, clean, 0
  * 20 next chunk u32 | 24 generation | 32 LSN | 40 incarnation | 48 lease | 56 live count
- * 64 zero | 72 active chunk u32 | 76 chunk size u32 | 80 chunk count u32 | 84 sealing chunk u32
- * 88 storage uuid | 104 mount uuid | 120 next chunk u32 | zeros up to 160 | entries: number, end, live, free (u32 each) ---- */
+ * 64 source count u32 | 68 bytes of all entries u32 | 72 active chunk u32 | 76 chunk size u32
+ * 80 chunk count u32 | 84 sealing chunk u32 | 88 storage uuid | 104 mount uuid | 120 next chunk u32
+ * zeros up to 160 | sources | chunks ---- */
 
 void checkpoint_seal(uint8_t *bytes, size_t size, const struct checkpoint_header *header)
 {
@@ -57,6 +58,8 @@ void checkpoint_seal(uint8_t *bytes, size_t size, const struct checkpoint_header
     put_u64(bytes + 40, header->incarnation);
     put_u64(bytes + 48, header->lease);
     put_u64(bytes + 56, header->live_count);
+    put_u32(bytes + 64, header->source_count);
+    put_u32(bytes + 68, (uint32_t)(size - CHECKPOINT_HEADER_SIZE));
     put_u32(bytes + 72, header->active_chunk);
     put_u32(bytes + 76, header->chunk_size);
     put_u32(bytes + 80, header->chunk_count);
@@ -67,19 +70,34 @@ void checkpoint_seal(uint8_t *bytes, size_t size, const struct checkpoint_header
     put_u32(bytes + 4, crc32_update(0, bytes + 8, size - 8));
 }
 
+/* Bytes that the CRC covers to, of any format that there is or will be. */
+static uint64_t sealed_size(const uint8_t *bytes)
+{
+    if (get_u32(bytes + 8) == 1)
+        return CHECKPOINT_HEADER_SIZE + (uint64_t)get_u32(bytes + 80) * CHUNK_ENTRY_IMAGE_SIZE_1;
+    return CHECKPOINT_HEADER_SIZE + (uint64_t)get_u32(bytes + 68);
+}
+
+static bool counts_fit(const struct checkpoint_header *header, uint64_t size)
+{
+    return header->format == 1
+           || size == checkpoint_image_size(header->source_count, header->chunk_count);
+}
+
 err_t checkpoint_open(struct span bytes, struct checkpoint_header *ret)
 {
     if (bytes.size < CHECKPOINT_HEADER_SIZE || get_u32(bytes.data) != CHECKPOINT_MAGIC)
         return ERR(CORRUPT, 0);
-    uint64_t size =
-        CHECKPOINT_HEADER_SIZE + (uint64_t)get_u32(bytes.data + 80) * CHUNK_ENTRY_IMAGE_SIZE;
+    uint64_t size = sealed_size(bytes.data);
     if (size > bytes.size
         || get_u32(bytes.data + 4) != crc32_update(0, bytes.data + 8, (size_t)size - 8))
         return ERR(CORRUPT, 0);
-    if (get_u32(bytes.data + 8) != CHECKPOINT_FORMAT)
+    uint32_t format = get_u32(bytes.data + 8);
+    if (format == 0 || format > CHECKPOINT_FORMAT)
         return ERR(FORMAT, 0);
     const uint8_t *p = bytes.data;
-    *ret = (struct checkpoint_header){.machine = get_u32(p + 12),
+    struct checkpoint_header header = {.format = format,
+        .machine = get_u32(p + 12),
         .mount = p[16],
         .stream = p[17],
         .is_clean = p[18] != 0,
@@ -91,11 +109,15 @@ err_t checkpoint_open(struct span bytes, struct checkpoint_header *ret)
         .live_count = get_u64(p + 56),
         .active_chunk = get_u32(p + 72),
         .chunk_size = get_u32(p + 76),
+        .source_count = format > 1 ? get_u32(p + 64) : 0,
         .chunk_count = get_u32(p + 80),
         .sealing_chunk = get_u32(p + 84),
         .next_chunk_ready = get_u32(p + 120)};
-    memcpy(ret->storage_uuid, p + 88, 16);
-    memcpy(ret->mount_uuid, p + 104, 16);
+    memcpy(header.storage_uuid, p + 88, 16);
+    memcpy(header.mount_uuid, p + 104, 16);
+    if (!counts_fit(&header, size))
+        return ERR(CORRUPT, 0);
+    *ret = header;
     return ERR_OK;
 }
 
@@ -109,6 +131,7 @@ void checkpoint_snapshot(struct checkpoint *checkpoint, uint64_t lsn, bool is_cl
     struct stream *stream = checkpoint->stream;
     struct writer w = {
         checkpoint->image, checkpoint->image_capacity, CHECKPOINT_HEADER_SIZE, false};
+    source_table_encode(&stream->sources, &w);
     chunk_table_encode(&stream->chunks, &w);
     CHECK(!w.failed);
     uint64_t lease = is_clean ? atomic_load(&stream->options.clock->last) : stream->lease;
@@ -126,6 +149,7 @@ void checkpoint_snapshot(struct checkpoint *checkpoint, uint64_t lsn, bool is_cl
         .sealing_chunk = stream->sealing.ref.file ? stream->sealing.number : 0,
         .next_chunk_ready = stream->next.ref.file ? stream->next.number : 0,
         .chunk_size = stream->options.chunk_size,
+        .source_count = stream->sources.count,
         .chunk_count = stream->chunks.count};
     memcpy(header.storage_uuid, stream->options.storage_uuid, 16);
     memcpy(header.mount_uuid, stream->options.mount_uuid, 16);
@@ -201,12 +225,14 @@ static bool chunk_is_droppable(const struct stream *stream, const struct chunk_e
 {
     const struct active_chunk *all[] = {
         &stream->active, &stream->sealing, &stream->next, &stream->making};
+    if (entry->source != 0)
+        return false;
     for (size_t i = 0; i < ARRAY_LEN(all); i++)
         if (all[i]->ref.file && all[i]->ref.key.number == entry->number)
             return false;
     if (stream->maker->key.number == entry->number)
         return false; /* it is being reopened */
-    return entry->live_count == 0;
+    return entry->live_count == 0 && entry->digest.count == 0;
 }
 
 bool checkpoint_would_drop(const struct checkpoint *checkpoint)
@@ -265,6 +291,7 @@ static int checkpoint_applied(struct machine *machine)
     if (checkpoint->stream->state == STREAM_FAILED)
         return machine_fail(machine, checkpoint->stream->failure);
     checkpoint->map_index = 0;
+    checkpoint->at_source = 0;
     checkpoint->at_number = 0;
     return CHECKPOINT_MAP;
 }
@@ -297,7 +324,7 @@ static int checkpoint_map(struct machine *machine)
     }
     chunk->is_being_mapped = true;
     chunk_ref_copy(&checkpoint->ref, &chunk->ref);
-    stream_mark_dirty(stream, chunk->number);
+    stream_mark_dirty(stream, &chunk->ref.key);
     return checkpoint_submit(checkpoint, CHECKPOINT_MAP_STORE,
         (struct io_op){.kind = IO_SYNC, .fd = checkpoint->ref.file->handle.fd});
 }
@@ -357,23 +384,33 @@ static int checkpoint_mapped(struct machine *machine)
     return CHECKPOINT_MAP;
 }
 
-/* Every chunk written since its last sync: a walk by number, since the table may change meanwhile. */
+/* Chunks whose file is gone have nothing to be synced. */
+static struct chunk_entry *next_dirty(struct checkpoint *checkpoint)
+{
+    struct chunk_table *chunks = &checkpoint->stream->chunks;
+    struct chunk_entry *entry =
+        chunk_table_next_of_any(chunks, checkpoint->at_source, checkpoint->at_number);
+    while (entry && (!entry->is_dirty || entry->is_lost))
+        entry = chunk_table_next_of_any(chunks, entry->source, entry->number + 1);
+    return entry;
+}
+
+/* Every chunk written since its last sync, mirrored ones as well: a walk by source and number, since
+ * the table may change meanwhile. */
 static int checkpoint_chunk(struct machine *machine)
 {
     struct checkpoint *checkpoint = checkpoint_of(machine);
     struct stream *stream = checkpoint->stream;
-    struct chunk_entry *entry = chunk_table_next(&stream->chunks, checkpoint->at_number);
-    while (entry && !entry->is_dirty)
-        entry = chunk_table_next(&stream->chunks, entry->number + 1);
+    struct chunk_entry *entry = next_dirty(checkpoint);
     if (!entry) {
         int wait = machine_wait_in(machine, CHECKPOINT_SINGLES, 1);
         single_dirty_sync(&stream->singles, machine);
         return wait;
     }
     entry->is_dirty = false;
+    checkpoint->at_source = entry->source;
     checkpoint->at_number = entry->number + 1;
-    struct chunk_key key = {
-        stream->options.machine, stream->options.mount, stream->options.stream, entry->number};
+    struct chunk_key key = stream_chunk_key(stream, entry);
     if (chunk_acquire(stream->options.files, &key, &checkpoint->ref, machine))
         return CHECKPOINT_CHUNK_SYNC;
     return machine_wait_in(machine, CHECKPOINT_CHUNK_SYNC, 1);
@@ -496,7 +533,8 @@ static bool take_punch(struct stream *stream, uint64_t lsn, struct freed_slot *r
         *ret = stream->punches[stream->punch_first];
         stream->punch_first = (stream->punch_first + 1) % STREAM_PUNCHES;
         stream->punch_count--;
-        if (chunk_table_find(&stream->chunks, ret->chunk) && !stream_active_of(stream, ret->chunk))
+        if (chunk_table_find(&stream->chunks, 0, ret->chunk)
+            && !stream_active_of(stream, ret->chunk))
             return true;
     }
     return false;
@@ -545,17 +583,16 @@ static int checkpoint_drop(struct machine *machine)
 {
     struct checkpoint *checkpoint = checkpoint_of(machine);
     struct stream *stream = checkpoint->stream;
-    struct chunk_entry *entry = chunk_table_next(&stream->chunks, checkpoint->at_number);
+    struct chunk_entry *entry = chunk_table_next(&stream->chunks, 0, checkpoint->at_number);
     while (entry && !(entry->is_idle && chunk_is_droppable(stream, entry)))
-        entry = chunk_table_next(&stream->chunks, entry->number + 1);
+        entry = chunk_table_next(&stream->chunks, 0, entry->number + 1);
     if (!entry) {
         checkpoint_tell(checkpoint, ERR_OK);
         stream_serve_waiters(stream);
         return checkpoint->is_final ? CHECKPOINT_UNWIND : CHECKPOINT_SLEEP;
     }
     checkpoint->at_number = entry->number;
-    struct chunk_key key = {
-        stream->options.machine, stream->options.mount, stream->options.stream, entry->number};
+    struct chunk_key key = stream_chunk_key(stream, entry);
     chunk_table_remove(&stream->chunks, entry);
     chunk_table_hope(&stream->chunks);
     chunk_forget(stream->options.files, &key);
@@ -695,7 +732,7 @@ err_t checkpoint_init(struct checkpoint *checkpoint, struct stream *stream)
     list_init(&checkpoint->joined);
     list_init(&checkpoint->waiting);
     checkpoint->image_capacity =
-        CHECKPOINT_HEADER_SIZE + (size_t)stream->options.chunk_count_max * CHUNK_ENTRY_IMAGE_SIZE;
+        checkpoint_image_size(stream->options.source_count_max, stream->options.chunk_count_max);
     void *block;
     struct mem *mem = stream->options.mem;
     TRY(mem_take(mem, &stream->owner, checkpoint->image_capacity, 0, &block));

@@ -16,12 +16,13 @@
 
 enum {
     CHECKPOINT_MAGIC = 0x31504343, /* "CCP1" */
-    CHECKPOINT_FORMAT = 1,
+    CHECKPOINT_FORMAT = 2,         /* 1: own chunks only, no sources, no digests; read as well */
     CHECKPOINT_HEADER_SIZE = 160,
     CHECKPOINT_NAME_MAX = 24,
 };
 
 struct checkpoint_header {
+    uint32_t format; /* of what was read */
     uint64_t generation;
     uint64_t lsn; /* everything up to here is in it */
     uint64_t incarnation;
@@ -34,7 +35,8 @@ struct checkpoint_header {
     uint32_t active_chunk; /* number of the chunk that takes new slots, 0: none */
     uint32_t sealing_chunk, next_chunk_ready; /* the one before and the one after it, or 0 */
     uint32_t chunk_size;
-    uint32_t chunk_count; /* entries that follow */
+    uint32_t source_count; /* entries that follow; 0 in format 1 */
+    uint32_t chunk_count;  /* entries behind them */
     uint8_t storage_uuid[16], mount_uuid[16];
 };
 
@@ -42,6 +44,17 @@ struct checkpoint_header {
 void checkpoint_seal(uint8_t *bytes, size_t size, const struct checkpoint_header *header);
 /** `bytes` may be longer. Errors: CORRUPT (never written, torn, damaged), FORMAT. */
 MUST err_t checkpoint_open(struct span bytes, struct checkpoint_header *ret);
+/** Where the chunk entries begin. */
+static inline size_t checkpoint_chunks_at(const struct checkpoint_header *header)
+{
+    return CHECKPOINT_HEADER_SIZE + (size_t)header->source_count * SOURCE_IMAGE_SIZE;
+}
+/** Bytes of the largest checkpoint of a stream. */
+static inline size_t checkpoint_image_size(uint32_t source_count_max, uint32_t chunk_count_max)
+{
+    return CHECKPOINT_HEADER_SIZE + (size_t)source_count_max * SOURCE_IMAGE_SIZE
+           + (size_t)chunk_count_max * CHUNK_ENTRY_IMAGE_SIZE;
+}
 /** "ckpt/03.1" */
 void checkpoint_path(char path[CHECKPOINT_NAME_MAX], uint8_t stream, uint64_t generation);
 
@@ -66,6 +79,7 @@ struct checkpoint {
     struct list joined;      /* struct checkpoint_waiter: told when the one under way is done */
     struct list waiting;     /* told when the next is done */
     uint32_t at_number;      /* chunk at which the walk goes on */
+    uint16_t at_source;      /* of which source */
     uint64_t map_at;         /* where the map's image goes in the chunk file */
     struct freed_slot punch; /* being given back */
     bool is_idle, is_wanted, waits_for_log, waits_for_seal;

@@ -20,13 +20,15 @@ void chunk_table_fini(struct chunk_table *table)
     *table = (struct chunk_table){0};
 }
 
-/* Index of the first entry with a number not below `number`. */
-static uint32_t lower_bound(const struct chunk_table *table, uint32_t number)
+/* Index of the first entry that is not before (source, number). */
+static uint32_t lower_bound(const struct chunk_table *table, uint16_t source, uint32_t number)
 {
     uint32_t low = 0, high = table->count;
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
-        if (table->entries[middle].number < number)
+        const struct chunk_entry *entry = &table->entries[middle];
+        bool is_before = entry->source != source ? entry->source < source : entry->number < number;
+        if (is_before)
             low = middle + 1;
         else
             high = middle;
@@ -34,33 +36,45 @@ static uint32_t lower_bound(const struct chunk_table *table, uint32_t number)
     return low;
 }
 
-struct chunk_entry *chunk_table_find(struct chunk_table *table, uint32_t number)
+static bool is_entry(const struct chunk_table *table, uint32_t at, uint16_t source, uint32_t number)
 {
-    uint32_t at = lower_bound(table, number);
-    bool is_there = at < table->count && table->entries[at].number == number;
-    return is_there ? &table->entries[at] : NULL;
+    return at < table->count && table->entries[at].source == source
+           && table->entries[at].number == number;
 }
 
-struct chunk_entry *chunk_table_add(struct chunk_table *table, uint32_t number)
+struct chunk_entry *chunk_table_find(struct chunk_table *table, uint16_t source, uint32_t number)
 {
-    uint32_t at = lower_bound(table, number);
-    if (at < table->count && table->entries[at].number == number)
+    uint32_t at = lower_bound(table, source, number);
+    return is_entry(table, at, source, number) ? &table->entries[at] : NULL;
+}
+
+struct chunk_entry *chunk_table_add(struct chunk_table *table, uint16_t source, uint32_t number)
+{
+    uint32_t at = lower_bound(table, source, number);
+    if (is_entry(table, at, source, number))
         return &table->entries[at];
     if (table->count == table->capacity)
         return NULL;
     memmove(&table->entries[at + 1], &table->entries[at],
         sizeof(struct chunk_entry) * (table->count - at));
     table->count++;
-    table->entries[at] = (struct chunk_entry){.number = number};
-    if (table->next_number <= number)
+    table->entries[at] = (struct chunk_entry){.source = source, .number = number};
+    if (source == 0 && table->next_number <= number)
         table->next_number = number + 1;
     return &table->entries[at];
 }
 
-struct chunk_entry *chunk_table_next(struct chunk_table *table, uint32_t number)
+struct chunk_entry *chunk_table_next_of_any(
+    struct chunk_table *table, uint16_t source, uint32_t number)
 {
-    uint32_t at = lower_bound(table, number);
+    uint32_t at = lower_bound(table, source, number);
     return at < table->count ? &table->entries[at] : NULL;
+}
+
+struct chunk_entry *chunk_table_next(struct chunk_table *table, uint16_t source, uint32_t number)
+{
+    struct chunk_entry *entry = chunk_table_next_of_any(table, source, number);
+    return entry && entry->source == source ? entry : NULL;
 }
 
 void chunk_table_hope(struct chunk_table *table)
@@ -122,32 +136,68 @@ void chunk_entry_give(struct chunk_entry *entry, uint32_t size)
         entry->fit_max = size;
 }
 
+void chunk_entry_take_mirrored(struct chunk_entry *entry, uint32_t offset, uint32_t size)
+{
+    entry->live_count++;
+    if (entry->end < offset + size)
+        entry->end = offset + size;
+}
+
+void chunk_entry_give_mirrored(struct chunk_entry *entry)
+{
+    if (entry->live_count > 0)
+        entry->live_count--;
+}
+
+/* 0 number u32 | 4 end u32 | 8 live u32 | 12 free u32 | 16 source u16 | 18 zeros | 24 sum | 32 count */
 void chunk_table_encode(const struct chunk_table *table, struct writer *w)
 {
     for (uint32_t i = 0; i < table->count; i++) {
-        write_u32(w, table->entries[i].number);
-        write_u32(w, table->entries[i].end);
-        write_u32(w, table->entries[i].live_count);
-        write_u32(w, table->entries[i].free_bytes);
+        const struct chunk_entry *entry = &table->entries[i];
+        write_u32(w, entry->number);
+        write_u32(w, entry->end);
+        write_u32(w, entry->live_count);
+        write_u32(w, entry->free_bytes);
+        write_u16(w, entry->source);
+        write_u16(w, 0);
+        write_u32(w, 0);
+        write_u64(w, entry->digest.sum);
+        write_u64(w, entry->digest.count);
     }
 }
 
-err_t chunk_table_decode(struct chunk_table *table, uint32_t count, struct reader *r)
+static void entry_decode_rest(struct chunk_entry *entry, struct reader *r)
+{
+    entry->source = read_u16(r);
+    (void)read_u16(r);
+    (void)read_u32(r);
+    entry->digest.sum = read_u64(r);
+    entry->digest.count = read_u64(r);
+}
+
+err_t chunk_table_decode(
+    struct chunk_table *table, uint32_t format, uint32_t sources, uint32_t count, struct reader *r)
 {
     if (count > table->capacity)
         return ERR(BUSY, 0);
     CHECK(table->count == 0);
-    for (uint32_t i = 0, last = 0; i < count; i++) {
-        uint32_t number = read_u32(r);
-        if (r->failed || number <= last)
+    struct chunk_entry last = {0};
+    for (uint32_t i = 0; i < count; i++) {
+        struct chunk_entry image = {.number = read_u32(r)};
+        image.end = read_u32(r);
+        image.live_count = read_u32(r);
+        image.free_bytes = read_u32(r);
+        if (format > 1)
+            entry_decode_rest(&image, r);
+        bool is_sorted =
+            image.source != last.source ? image.source > last.source : image.number > last.number;
+        if (r->failed || !is_sorted || image.source >= sources || image.number == 0)
             return ERR(CORRUPT, 0);
-        struct chunk_entry *entry = chunk_table_add(table, number);
+        struct chunk_entry *entry = chunk_table_add(table, image.source, image.number);
         CHECK(entry != NULL);
-        entry->end = read_u32(r);
-        entry->live_count = read_u32(r);
-        entry->free_bytes = read_u32(r);
-        entry->fit_max = entry->free_bytes;
-        last = number;
+        image.fit_max = image.free_bytes;
+        *entry = image;
+        last = image;
     }
     return r->failed ? ERR(CORRUPT, 0) : ERR_OK;
 }

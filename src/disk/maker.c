@@ -105,6 +105,8 @@ static struct chunk_entry *find_to_reopen(struct stream *stream, uint32_t free_m
     uint32_t best_bytes = 0;
     for (uint32_t i = 0; i < stream->chunks.count; i++) {
         struct chunk_entry *entry = &stream->chunks.entries[i];
+        if (entry->source != 0)
+            break; /* own chunks come first */
         uint32_t end = entry->end > CHUNK_HEADER_SIZE ? entry->end : CHUNK_HEADER_SIZE;
         uint32_t tail = stream->options.chunk_size - end;
         uint32_t bytes = entry->free_bytes + tail;
@@ -166,7 +168,7 @@ static int maker_seal(struct machine *machine)
     if (maker->copy < SLOTMAP_COPIES)
         return maker_submit(
             maker, MAKER_SEAL_WRITE, maker_op(maker, IO_SYNC, full->ref.file->handle.fd));
-    stream_mark_dirty(stream, full->number);
+    stream_mark_dirty(stream, &full->ref.key);
     full->is_being_sealed = false;
     chunk_release(stream->options.files, &full->ref);
     maker->sealed++;
@@ -324,7 +326,7 @@ static int maker_read_map(struct machine *machine)
         making->number = maker->key.number;
         making->reserve_end = CHUNK_HEADER_SIZE;
         stream_scan_space(&stream->next_space, making);
-        if (!chunk_table_add(&stream->chunks, making->number))
+        if (!chunk_table_add(&stream->chunks, 0, making->number))
             return machine_fail(machine, ERR(NO_SPACE, 0));
         maker->is_created = false; /* a checkpoint drops it if it comes to nothing */
         return MAKER_ACTIVATE;
@@ -435,7 +437,7 @@ static int maker_store(struct machine *machine)
     struct maker *maker = maker_of(machine);
     if (maker->op.result < 0)
         return machine_fail(machine, ERR_RESULT(maker->op.result));
-    stream_mark_dirty(maker->stream, maker->key.number);
+    stream_mark_dirty(maker->stream, &maker->key);
     return maker_write(maker, MAKER_STORED, maker->stream->making.ref.file->handle.fd,
         maker->images + maker->done, maker->image_size - maker->done, maker->map_at + maker->done);
 }
@@ -447,7 +449,7 @@ static int maker_stored(struct machine *machine)
         return machine_fail(
             machine, maker->op.result < 0 ? ERR_RESULT(maker->op.result) : ERR(IO, EIO));
     maker->done += (size_t)maker->op.result;
-    stream_mark_dirty(maker->stream, maker->key.number);
+    stream_mark_dirty(maker->stream, &maker->key);
     if (maker->done < maker->image_size)
         return MAKER_STORE;
     int wait = machine_wait_in(machine, MAKER_ACTIVATE, 1);
@@ -566,7 +568,7 @@ static int maker_unlinked(struct machine *machine)
     machine->err = ERR_OK;
     if (!err_is(err))
         return MAKER_DONE; /* the stream closes */
-    struct chunk_entry *entry = chunk_table_find(&stream->chunks, maker->key.number);
+    struct chunk_entry *entry = chunk_table_find(&stream->chunks, 0, maker->key.number);
     if (!maker->is_new && (err_has(err, ERR_CODE_CORRUPT) || err_has(err, ERR_CODE_FORMAT))) {
         if (entry)
             entry->is_bad = true;

@@ -13,6 +13,7 @@
 #include "disk/log_scan.h"
 #include "disk/maker.h"
 #include "disk/packed.h"
+#include "disk/recount.h"
 
 struct recovery {
     struct stream *stream;
@@ -23,6 +24,8 @@ struct recovery {
         recent[3];   /* chunks that were sealing, active and next when the log ended, newest last */
     uint8_t *images; /* both copies of a slot map */
     size_t image_size;
+    bool has_losses;    /* digests say less than the checkpoint and the log */
+    bool lacks_digests; /* records were applied that do not tell what digests change by */
 };
 
 /* ---- small helpers around io_call ---- */
@@ -175,10 +178,14 @@ static err_t load_checkpoint(struct recovery *recovery)
     TRY(read_checkpoint(recovery, newest, &recovery->header));
     TRY(sync_checkpoint(recovery, newest));
     const struct checkpoint_header *header = &recovery->header;
-    struct reader r = {stream->checkpoint->image,
-        CHECKPOINT_HEADER_SIZE + (size_t)header->chunk_count * CHUNK_ENTRY_IMAGE_SIZE,
+    struct reader r = {stream->checkpoint->image, stream->checkpoint->image_capacity,
         CHECKPOINT_HEADER_SIZE, false};
-    TRY(chunk_table_decode(&stream->chunks, header->chunk_count, &r));
+    if (header->format > 1)
+        TRY(source_table_decode(&stream->sources, header->source_count, &r));
+    for (uint32_t i = 1; i < stream->sources.count; i++)
+        TRY(stream_tell_source(stream, &stream->sources.all[i].key));
+    TRY(chunk_table_decode(
+        &stream->chunks, header->format, stream->sources.count, header->chunk_count, &r));
     if (stream->chunks.next_number < header->next_chunk)
         stream->chunks.next_number = header->next_chunk;
     stream->live_count = header->live_count;
@@ -211,7 +218,7 @@ static err_t store_map(struct recovery *recovery, struct active_chunk *chunk)
         TRY(recovery_write(
             recovery, chunk->ref.file->handle.fd, recovery->images, recovery->image_size, at));
     }
-    stream_mark_dirty(stream, chunk->number);
+    stream_mark_dirty(stream, &chunk->ref.key);
     return ERR_OK;
 }
 
@@ -221,7 +228,7 @@ static err_t rebuild_map(struct recovery *recovery, struct active_chunk *chunk, 
     struct stream *stream = recovery->stream;
     struct slotmap_identity identity = map_identity(stream, number);
     slotmap_init(&chunk->map, chunk->map_memory, &identity);
-    struct chunk_entry *entry = chunk_table_find(&stream->chunks, number);
+    struct chunk_entry *entry = chunk_table_find(&stream->chunks, 0, number);
     uint32_t end = entry ? entry->end : 0;
     for (uint32_t at = CHUNK_HEADER_SIZE; at < end;) {
         uint8_t bytes[SLOT_META_MAX];
@@ -323,7 +330,7 @@ static err_t redo_write(
         offset += write->spans[i].size;
     }
     chunk_release(stream->options.files, &ref);
-    stream_mark_dirty(stream, write->place->chunk);
+    stream_mark_dirty(stream, &key);
     return err;
 }
 
@@ -336,6 +343,33 @@ static err_t redo_packed(struct recovery *recovery, const struct record *record)
     return ERR_OK;
 }
 
+static err_t enter_place(struct stream *stream, const struct place *place)
+{
+    struct source_key source_key = source_key_of(place);
+    struct chunk_key key = chunk_key_of(place);
+    struct source *source;
+    struct chunk_entry *entry;
+    if (place->kind == PLACE_NONE)
+        return ERR_OK;
+    return place->kind == PLACE_PACKED ? stream_chunk_add(stream, &key, &entry)
+                                       : stream_source_add(stream, &source_key, &source);
+}
+
+/* The tables know what the record's effects name. */
+static err_t redo_tables(struct recovery *recovery, const struct record *record)
+{
+    struct stream *stream = recovery->stream;
+    if (record->kind == RECORD_LEASE)
+        return ERR_OK;
+    if (record->kind == RECORD_POSITION) {
+        const struct source_key key = {record->origin, record->mount, record->stream};
+        struct source *source;
+        return stream_source_add(stream, &key, &source);
+    }
+    TRY(enter_place(stream, &record->home));
+    return record->flags & RECORD_AT_TARGET ? enter_place(stream, &record->target) : ERR_OK;
+}
+
 static void note_activated(struct recovery *recovery, uint32_t number)
 {
     if (recovery->recent[2] == number)
@@ -345,18 +379,26 @@ static void note_activated(struct recovery *recovery, uint32_t number)
     recovery->recent[2] = number;
 }
 
-static err_t redo_maps(struct recovery *recovery, const struct record *record)
+/* The stream itself took a slot, or a chunk for new slots; not: somebody brought a file back. */
+static const struct place *place_allocated(const struct stream *stream, const struct record *record)
 {
-    struct stream *stream = recovery->stream;
+    const struct source_key maker = {record->origin, record->mount, record->stream};
     const struct place *place = NULL;
     if (record->kind == RECORD_ACTIVATE)
         place = &record->home;
-    else if (record->flags & RECORD_TAKES)
+    else if (record->flags & RECORD_TAKES && record->kind != RECORD_FULL)
         place = record->flags & RECORD_AT_TARGET ? &record->target : &record->home;
-    if (!place || !is_ours(stream, place))
+    bool is_own =
+        place && is_ours(stream, place) && source_key_equals(&maker, &stream->sources.all[0].key);
+    return is_own ? place : NULL;
+}
+
+static err_t redo_maps(struct recovery *recovery, const struct record *record)
+{
+    struct stream *stream = recovery->stream;
+    const struct place *place = place_allocated(stream, record);
+    if (!place)
         return ERR_OK;
-    if (!chunk_table_add(&stream->chunks, place->chunk))
-        return ERR(BUSY, 0);
     if (record->kind == RECORD_ACTIVATE)
         note_activated(recovery, place->chunk);
     err_t err = use_chunk(recovery, place->chunk);
@@ -378,7 +420,7 @@ static void redo_touch(struct recovery *recovery, const struct place *place)
 
 static void redo_live(struct recovery *recovery, const struct record *record)
 {
-    if (record->kind < RECORD_UPLOAD || record->kind >= RECORD_DELETE)
+    if (!record_is_change(record) || record->kind == RECORD_DELETE)
         return;
     redo_touch(recovery, &record->home);
     if (record->flags & RECORD_AT_TARGET)
@@ -392,8 +434,10 @@ static err_t redo_record(void *context, const struct record *record)
     if (!place_is_sane(stream, &record->target) || !place_is_sane(stream, &record->freed)
         || (record->kind != RECORD_ACTIVATE && !place_is_sane(stream, &record->home)))
         return ERR(CORRUPT, 0);
+    TRY(redo_tables(recovery, record));
     TRY(redo_maps(recovery, record));
     redo_live(recovery, record);
+    recovery->lacks_digests |= record_is_change(record) && !(record->flags & RECORD_EXTENDED);
     stream_take_effect(stream, record);
     TRY(redo_packed(recovery, record));
     return single_redo(&recovery->singles, record);
@@ -439,7 +483,7 @@ static err_t wipe_free(struct recovery *recovery, struct active_chunk *chunk)
     uint32_t tail = chunk->map.tail * SLOT_UNIT;
     if (tail < CHUNK_HEADER_SIZE)
         tail = CHUNK_HEADER_SIZE;
-    stream_mark_dirty(recovery->stream, chunk->number);
+    stream_mark_dirty(recovery->stream, &chunk->ref.key);
     return wipe_range(recovery, fd, tail, recovery->stream->options.chunk_size - tail);
 }
 
@@ -453,7 +497,7 @@ static err_t settle_chunks(struct recovery *recovery)
         stream->active.ref.file ? stream->active.number : 0};
     bool is_clean = recovery->header.is_clean && recovery->scan.records == 0;
     for (size_t i = 0; i < ARRAY_LEN(named); i++) {
-        if (named[i] == 0 || !chunk_table_find(&stream->chunks, named[i]))
+        if (named[i] == 0 || !chunk_table_find(&stream->chunks, 0, named[i]))
             continue;
         err_t err = use_chunk(recovery, named[i]);
         if (err_has(err, ERR_CODE_NOT_FOUND))
@@ -477,21 +521,24 @@ struct sweep {
     uint32_t count;
 };
 
-/* A chunk file of this stream that no record names was made and never used. */
+/* A chunk file of this stream that no record names was made and never used. A mirrored one that is not
+ * known here is kept: another stream of this mount point may know it, and if it was made for a record
+ * that was never committed, the next record for it finds it there. */
 static void sweep_entry(void *context, const char *name, bool is_directory)
 {
     struct sweep *sweep = context;
     struct stream *stream = sweep->stream;
     struct chunk_key key;
-    if (is_directory || !chunk_name_parse(name, &key) || key.machine != stream->options.machine
-        || key.mount != stream->options.mount || key.stream != stream->options.stream)
+    if (is_directory || !chunk_name_parse(name, &key))
         return;
-    if (stream->chunks.next_number <= key.number)
+    const struct source_key source = {key.machine, key.mount, key.stream};
+    bool is_own = source_key_equals(&source, &stream->sources.all[0].key);
+    if (is_own && stream->chunks.next_number <= key.number)
         stream->chunks.next_number = key.number + 1;
-    struct chunk_entry *entry = chunk_table_find(&stream->chunks, key.number);
+    struct chunk_entry *entry = stream_chunk_find(stream, &key);
     if (entry)
         entry->is_lost = false;
-    else if (sweep->count < SWEEP_ORPHANS)
+    else if (is_own && sweep->count < SWEEP_ORPHANS)
         sweep->orphans[sweep->count++] = key;
 }
 
@@ -525,6 +572,30 @@ static err_t sweep_look(struct recovery *recovery, uint32_t *ret_count)
     return ERR_OK;
 }
 
+/* The copy of a chunk whose homes belong to another stream may lie on another mount point. */
+static err_t sweep_elsewhere(struct recovery *recovery, struct chunk_entry *entry)
+{
+    struct stream *stream = recovery->stream;
+    struct chunk_key key = stream_chunk_key(stream, entry);
+    struct chunk_ref ref;
+    err_t err = chunk_acquire_now(stream->options.files, &key, &ref);
+    if (err_has(err, ERR_CODE_NOT_FOUND))
+        return ERR_OK;
+    TRY(err);
+    chunk_release(stream->options.files, &ref);
+    entry->is_lost = false;
+    return ERR_OK;
+}
+
+/* What lived in a lost chunk is not here any more: its digest says so, and it is repaired from others. */
+static void note_lost(struct recovery *recovery, struct chunk_entry *entry)
+{
+    const struct digest none = {0};
+    recovery->has_losses |= !digest_equals(&entry->digest, &none);
+    entry->digest = none;
+    recovery->stream->lost_chunks++;
+}
+
 /* Chunk files against the table: orphans go; a missing one in which nothing lives was dropped. */
 static err_t sweep_chunks(struct recovery *recovery)
 {
@@ -535,17 +606,30 @@ static err_t sweep_chunks(struct recovery *recovery)
     while (orphans > 0);
     for (uint32_t i = stream->chunks.count; i-- > 0;) {
         struct chunk_entry *entry = &stream->chunks.entries[i];
+        if (entry->is_lost && entry->source != 0)
+            TRY(sweep_elsewhere(recovery, entry));
         if (!entry->is_lost)
             continue;
-        if (entry->live_count == 0)
+        if (entry->live_count == 0 && entry->digest.count == 0)
             chunk_table_remove(&stream->chunks, entry);
         else
-            stream->lost_chunks++;
+            note_lost(recovery, entry);
     }
     return ERR_OK;
 }
 
 /* ---- all of it ---- */
+
+/* Digests are older than what tells of them, or records are missing: what is there is counted. */
+static err_t settle_digests(struct recovery *recovery)
+{
+    struct stream *stream = recovery->stream;
+    bool is_old = recovery->header.generation > 0 && recovery->header.format == 1;
+    if (!is_old && !recovery->lacks_digests && recovery->scan.rotten == 0)
+        return ERR_OK;
+    recovery->has_losses = true;
+    return stream_recount(stream, stream->maker->window, MAKER_WINDOW);
+}
 
 static err_t replay(struct recovery *recovery)
 {
@@ -557,6 +641,7 @@ static err_t replay(struct recovery *recovery)
     TRY(single_redo_finish(&recovery->singles));
     TRY(settle_chunks(recovery));
     TRY(sweep_chunks(recovery));
+    TRY(settle_digests(recovery));
     TRY(single_clean_new(&stream->single_mount, &stream->owner, NULL, NULL, NULL));
     stream->replayed = recovery->scan.records;
     stream->rotten_batches = recovery->scan.rotten;
@@ -594,8 +679,7 @@ static err_t sync_chunks(struct recovery *recovery)
     struct stream *stream = recovery->stream;
     for (uint32_t i = 0; i < stream->chunks.count; i++) {
         struct chunk_entry *entry = &stream->chunks.entries[i];
-        struct chunk_key key = {
-            stream->options.machine, stream->options.mount, stream->options.stream, entry->number};
+        struct chunk_key key = stream_chunk_key(stream, entry);
         struct chunk_ref ref;
         if (!entry->is_dirty || entry->is_lost)
             continue;
@@ -655,6 +739,19 @@ static void enter_space(struct stream *stream)
     stream_scan_space(&stream->space, active);
 }
 
+/* Followers go on where they were kept. */
+static void settle_sources(struct stream *stream, uint64_t lsn)
+{
+    struct source *own = stream->sources.all;
+    own->lsn = own->kept_lsn = lsn;
+    for (uint32_t i = 1; i < stream->sources.count; i++) {
+        struct source *source = &stream->sources.all[i];
+        source->incarnation = source->logged_incarnation = source->kept_incarnation;
+        source->lsn = source->logged_lsn = source->kept_lsn;
+        source->watermark = source->kept_watermark;
+    }
+}
+
 err_t stream_recover(struct stream *stream, struct binlog_position *ret, uint64_t *ret_generation)
 {
     struct recovery recovery;
@@ -666,7 +763,8 @@ err_t stream_recover(struct stream *stream, struct binlog_position *ret, uint64_
     if (stream->options.incarnation < incarnation)
         stream->options.incarnation = incarnation;
     id_clock_raise(stream->options.clock, stream->lease);
-    if (!is_clean)
+    settle_sources(stream, scan->lsn_next - 1);
+    if (!is_clean || recovery.has_losses)
         TRY(take_checkpoint(&recovery));
     enter_space(stream);
     *ret = (struct binlog_position){.lsn_next = scan->lsn_next,

@@ -44,6 +44,21 @@ bool single_new_name_parse(const char *name, struct identity *ret, struct versio
     return true;
 }
 
+bool single_final_name_parse(const char *name, struct identity *ret)
+{
+    unsigned origin;
+    unsigned long long clock;
+    if (strlen(name) >= SINGLE_PATH_MAX || sscanf(name, "%6x-%14llx", &origin, &clock) != 2)
+        return false;
+    struct identity identity = {.clock = clock, .origin = origin};
+    char again[SINGLE_PATH_MAX];
+    single_path(again, &identity);
+    if (strcmp(again + strlen("singles/00/"), name) != 0)
+        return false;
+    *ret = identity;
+    return true;
+}
+
 uint32_t single_meta_encode(const struct slot_header *header, struct span attributes, uint8_t *ret)
 {
     CHECK(header->slot_size == 0 && header->attributes_size == attributes.size);

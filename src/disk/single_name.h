@@ -28,6 +28,9 @@ void single_new_directory_path(char path[SINGLE_DIRECTORY_MAX], uint8_t stream);
  * False: not such a name. */
 bool single_new_name_parse(const char *name, struct identity *ret, struct version *ret_version);
 
+/** The same of a name in singles/<hh>/. */
+bool single_final_name_parse(const char *name, struct identity *ret);
+
 static inline uint8_t single_directory_of(const struct identity *identity)
 {
     return (uint8_t)identity->clock;

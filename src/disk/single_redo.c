@@ -106,8 +106,7 @@ static bool survey_is_renamed(struct single_survey *survey, const struct record 
 
 void single_survey_record(struct single_survey *survey, const struct record *record)
 {
-    bool touches = record->kind >= RECORD_UPLOAD && record->kind <= RECORD_DELETE;
-    if (!touches || !record_is_of(record, &survey->identity))
+    if (!record_is_change(record) || !record_is_of(record, &survey->identity))
         return;
     struct span meta;
     bool frees = record->flags & RECORD_FREES && record->freed.kind == PLACE_SINGLE;
@@ -337,13 +336,13 @@ err_t single_redo(struct single_redo *redo, const struct record *record)
     struct span meta;
     bool is_single = single_record_meta(record, &meta);
     bool frees = record->flags & RECORD_FREES && record->freed.kind == PLACE_SINGLE;
-    if (record->kind < RECORD_UPLOAD || record->kind > RECORD_DELETE)
+    if (!record_is_change(record))
         return ERR_OK;
     if (record->kind == RECORD_DELETE)
         return is_single || frees ? redo_unlink(redo, &record->identity) : ERR_OK;
     if (is_single && record->flags & RECORD_RENAMES)
         return redo_rename(redo, record, meta);
-    if (is_single && record->kind >= RECORD_WRITE)
+    if (is_single && record->kind >= RECORD_WRITE && record->kind <= RECORD_TRUNCATE)
         return redo_change(redo, record);
     return frees ? redo_free(redo, record) : ERR_OK;
 }

@@ -54,83 +54,6 @@ bool stream_take_clock(struct stream *stream, struct log_waiter *waiter, struct 
     return true;
 }
 
-/* ---- effects of durable records ---- */
-
-struct active_chunk *stream_active_of(struct stream *stream, uint32_t number)
-{
-    struct active_chunk *all[] = {
-        &stream->active, &stream->sealing, &stream->next, &stream->making};
-    for (size_t i = 0; i < ARRAY_LEN(all); i++)
-        if (all[i]->ref.file && all[i]->number == number)
-            return all[i];
-    return NULL;
-}
-
-static bool place_is_ours(const struct stream *stream, const struct place *place)
-{
-    return place->kind == PLACE_PACKED && place->machine == stream->options.machine
-           && place->mount == stream->options.mount && place->stream == stream->options.stream;
-}
-
-static void effect_take(struct stream *stream, const struct place *place)
-{
-    if (!place_is_ours(stream, place))
-        return;
-    struct chunk_entry *entry = chunk_table_add(&stream->chunks, place->chunk);
-    CHECK(entry != NULL); /* capacity covers the disk; recovery checks before */
-    chunk_entry_take(entry, place->offset, place->slot_size);
-    struct active_chunk *active = stream_active_of(stream, place->chunk);
-    if (active) {
-        err_t err = slotmap_force_allocate(&active->map, place->offset, place->slot_size);
-        CHECK(!err_is(err));
-    }
-}
-
-static void note_for_punching(struct stream *stream, const struct place *place, uint64_t lsn)
-{
-    if (place->slot_size < STREAM_PUNCH_MIN || stream->punch_count == STREAM_PUNCHES)
-        return;
-    uint32_t at = (stream->punch_first + stream->punch_count++) % STREAM_PUNCHES;
-    stream->punches[at] = (struct freed_slot){place->chunk, place->offset, place->slot_size, lsn};
-}
-
-static void effect_give(struct stream *stream, const struct place *place, uint64_t lsn)
-{
-    if (!place_is_ours(stream, place))
-        return;
-    struct chunk_entry *entry = chunk_table_find(&stream->chunks, place->chunk);
-    if (!entry)
-        return;
-    chunk_entry_give(entry, place->slot_size);
-    note_for_punching(stream, place, lsn);
-    struct active_chunk *active = stream_active_of(stream, place->chunk);
-    if (active) {
-        err_t err = slotmap_force_release(&active->map, place->offset, place->slot_size);
-        CHECK(!err_is(err));
-    }
-}
-
-void stream_take_effect(struct stream *stream, const struct record *record)
-{
-    if (record->kind == RECORD_LEASE) {
-        if (stream->lease < record->watermark)
-            stream->lease = record->watermark;
-        stream->is_lease_out = false;
-        return;
-    }
-    if (record->flags & RECORD_TAKES)
-        effect_take(stream, record->flags & RECORD_AT_TARGET ? &record->target : &record->home);
-    if (record->flags & RECORD_FREES)
-        effect_give(stream, &record->freed, record->lsn);
-    if (record->kind == RECORD_UPLOAD)
-        stream->live_count++;
-    if (record->kind == RECORD_DELETE) {
-        effect_give(stream, &record->home, record->lsn);
-        if (stream->live_count > 0)
-            stream->live_count--;
-    }
-}
-
 /* ---- reservations ---- */
 
 void stream_scan_space(struct space *space, const struct active_chunk *chunk)
@@ -187,7 +110,7 @@ static bool reserve_in_active(struct stream *stream, uint32_t size, struct place
         return false;
     if (take_inside(stream, size, ret) || take_at_end(stream, size, ret))
         return true;
-    struct chunk_entry *entry = chunk_table_find(&stream->chunks, stream->active.number);
+    struct chunk_entry *entry = chunk_table_find(&stream->chunks, 0, stream->active.number);
     if (entry && entry->fit_max >= size)
         entry->fit_max = size - SLOT_UNIT;
     return false;
@@ -278,13 +201,6 @@ void stream_serve_waiters(struct stream *stream)
         machine_arrive(CONTAINER_OF(node, struct reservation, link)->machine);
 }
 
-void stream_mark_dirty(struct stream *stream, uint32_t chunk)
-{
-    struct chunk_entry *entry = chunk_table_find(&stream->chunks, chunk);
-    if (entry)
-        entry->is_dirty = true;
-}
-
 /* ---- open and close ---- */
 
 static void on_log_commit(void *context, const struct record *record)
@@ -316,6 +232,9 @@ static err_t stream_take_memory(struct stream *stream)
     struct mem *mem = options->mem;
     void *block;
     TRY(chunk_table_init(&stream->chunks, mem, &stream->owner, options->chunk_count_max));
+    TRY(source_table_init(&stream->sources, mem, &stream->owner, options->source_count_max));
+    const struct source_key own = {options->machine, options->mount, options->stream};
+    CHECK(source_table_add(&stream->sources, &own) == stream->sources.all);
     TRY(space_init(&stream->space, mem, &stream->owner, options->free_slot_count, 1));
     TRY(space_init(&stream->next_space, mem, &stream->owner, options->free_slot_count, 1));
     struct active_chunk *all[] = {
@@ -350,6 +269,7 @@ static void stream_give_back(struct stream *stream)
     space_fini(&stream->space);
     space_fini(&stream->next_space);
     chunk_table_fini(&stream->chunks);
+    source_table_fini(&stream->sources);
     owner_close(&stream->owner);
 }
 
@@ -396,6 +316,8 @@ static err_t stream_set_up(struct stream *stream)
 err_t stream_open(struct stream *stream, const struct stream_options *options)
 {
     *stream = (struct stream){.options = *options};
+    if (stream->options.source_count_max == 0)
+        stream->options.source_count_max = SOURCE_COUNT_DEFAULT;
     owner_open(&stream->owner, "stream", DIRECTION_OWN, io_now(options->io));
     list_init(&stream->space_waiters);
     lock_table_init(&stream->locks);
@@ -415,6 +337,8 @@ bool stream_is_ready(const struct stream *stream)
 void stream_close_begin(struct stream *stream)
 {
     CHECK(list_is_empty(&stream->space_waiters));
+    for (uint32_t i = 1; i < stream->sources.count; i++)
+        stream_position_log(stream, &stream->sources.all[i]);
     stream->closing = STREAM_CLOSING_MAKER;
     maker_kick(stream);
 }

@@ -1,5 +1,6 @@
 /* A stream: the log of one storage's own changes with the chunk files it allocates in, on one mount
- * point. Owned by one loop; every change of a file goes through the stream that its id names.
+ * point. Owned by one loop; every change of a file goes through the stream that its id names, at a
+ * mirror through the one that its home's source is mapped to (sources: disk/source.h).
  *
  *   change of a file:   file_lock -> [stream_reserve] -> (content to fresh space, synced)
  *                       -> binlog_append -> committed -> apply -> binlog_release -> file_unlock
@@ -25,6 +26,7 @@
 #include "disk/lock.h"
 #include "disk/single.h"
 #include "disk/slotmap.h"
+#include "disk/source.h"
 #include "disk/space.h"
 
 struct stream;
@@ -43,10 +45,14 @@ struct stream_options {
     uint32_t log_segment_size, log_buffer_size, log_segment_count_max;
     uint32_t free_slot_count;  /* free slots of a reopened chunk that are kept in memory */
     uint32_t chunk_count_max;  /* chunk files that fit the disk */
+    uint32_t source_count_max; /* streams known, itself included; 0: SOURCE_COUNT_DEFAULT */
     uint64_t reserve_bytes;    /* of the file system, not for uploads */
     uint64_t checkpoint_bytes; /* of log, after which a checkpoint is taken */
     /* a write failed: the mount point is to be fenced */
     void (*on_fence)(struct stream *stream, err_t err);
+    /* the stream is about to know a source, at recovery before any file of it is looked for; an error
+     * refuses it. May be NULL */
+    err_t (*on_source)(struct stream *stream, const struct source_key *key);
     void *context; /* the caller's */
 };
 
@@ -100,6 +106,7 @@ struct stream {
     err_t failure;
     struct binlog log;
     struct chunk_table chunks;
+    struct source_table sources;               /* [0]: the stream itself */
     struct active_chunk active, sealing, next; /* next: made or reopened ahead of need */
     struct active_chunk making;                /* not yet ready; number 0: its map is not loaded */
     struct space space, next_space;            /* free slots inside `active` and `next` */
@@ -115,7 +122,7 @@ struct stream {
     bool is_full;                  /* the last attempt to make a chunk failed, because of: */
     err_t full_cause;              /* NO_SPACE, or a refusal that passes */
     uint32_t wanted_size;          /* of the slot that somebody waits for, bytes */
-    uint64_t live_count;           /* files that are at home here */
+    uint64_t live_count;           /* files whose home is in this stream's own space */
     struct maker *maker;           /* see maker.h */
     struct checkpoint *checkpoint; /* see checkpoint.h */
     enum stream_closing closing;
@@ -157,8 +164,9 @@ MUST bool stream_reserve(
 void stream_reserve_end(struct stream *stream, struct reservation *reservation, bool is_committed);
 
 /** A chunk file was written: to be called when the write has ended, since a checkpoint that began to
- * sync the file before then took the mark and not the bytes. */
-void stream_mark_dirty(struct stream *stream, uint32_t chunk);
+ * sync the file before then took the mark and not the bytes. Nothing to do for a chunk that the table
+ * does not know: nothing of it counts yet. */
+void stream_mark_dirty(struct stream *stream, const struct chunk_key *key);
 
 /** The key of a packed place's chunk file. */
 static inline struct chunk_key chunk_key_of(const struct place *place)
@@ -166,10 +174,41 @@ static inline struct chunk_key chunk_key_of(const struct place *place)
     return (struct chunk_key){place->machine, place->mount, place->stream, place->chunk};
 }
 
+/** The key of an entry's chunk file. */
+static inline struct chunk_key stream_chunk_key(
+    const struct stream *stream, const struct chunk_entry *entry)
+{
+    const struct source_key *key = &stream->sources.all[entry->source].key;
+    return (struct chunk_key){key->machine, key->mount, key->stream, entry->number};
+}
+
+/** The entry of a chunk file, own or mirrored. NULL: not known. Valid until the next add or remove. */
+struct chunk_entry *stream_chunk_find(struct stream *stream, const struct chunk_key *key);
+/** The same, made if need be, the source too. Errors: BUSY (a table is full). */
+MUST err_t stream_chunk_add(
+    struct stream *stream, const struct chunk_key *key, struct chunk_entry **ret);
+
+/** A source that the stream knows; [0] is the stream itself. NULL: none. Valid until the stream closes. */
+struct source *stream_source_find(struct stream *stream, const struct source_key *key);
+/** The same, made if need be. Errors: BUSY (the table is full). */
+MUST err_t stream_source_add(
+    struct stream *stream, const struct source_key *key, struct source **ret);
+/** Call on_source. Errors: its own. */
+MUST err_t stream_tell_source(struct stream *stream, const struct source_key *key);
+/** Log where the follower of `source` is (its incarnation, lsn, watermark): kept_* follow when that is
+ * durable. Nothing to do if it has not moved, if there is no room in the log now, or for [0]. */
+void stream_position_log(struct stream *stream, struct source *source);
+
+/** The digest of the unit of this home; NULL: there is none yet (nothing lives in it). */
+struct digest *stream_digest_of(
+    struct stream *stream, const struct place *home, const struct identity *identity);
+
 /** A write failed: nothing more is accepted; tells on_fence once. */
 void stream_fail(struct stream *stream, err_t err);
 
-/** A record is durable: chunk table and maps follow. Also called by recovery, in log order. */
+/** A record is durable: chunk table, sources, digests and maps follow. Also called by recovery, in log
+ * order. The one place for own and received records. Chunks and sources that it names are in the
+ * tables before it is appended (stream_chunk_add). */
 void stream_take_effect(struct stream *stream, const struct record *record);
 
 /** Try waiting reservations again (a chunk was made, slots became free). */

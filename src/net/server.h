@@ -20,6 +20,7 @@
 
 #include "net/error.h"
 #include "net/handshake.h"
+#include "net/listener.h"
 #include "net/loop.h"
 #include "net/output.h"
 #include "wire/msg.h"
@@ -52,21 +53,11 @@ struct net_server {
     struct pool connections, requests;
     struct list live; /* every net_connection */
     uint32_t connection_count;
-    uint64_t opened;                                         /* connections so far: their numbers */
-    uint64_t accepted, refused, handshakes, requests_served; /* counters */
-    /* the listener */
-    struct io_handle listener;
-    struct io_op accept;
-    struct io_handle accepted_socket;
-    struct io_address accepted_address;
-    struct net_tick retry; /* an accept that failed is tried again at the next tick */
+    uint64_t opened;                      /* connections so far: their numbers */
+    uint64_t handshakes, requests_served; /* counters */
+    struct net_listener listener;
+    struct out_frame refusal; /* what one above connection_max is told */
     bool is_draining;
-    /* the one that is being refused because connection_max is reached */
-    struct io_handle refused_socket;
-    struct io_op refuse_op;
-    struct out_frame refusal;
-    struct iovec refusal_iov;
-    uint8_t refused_bytes[256]; /* what it says meanwhile */
 };
 
 /** Listen, and serve from the next turn of the loop. To be called before the loop runs.

@@ -16,7 +16,7 @@ static int apply_next(struct machine *machine)
         return APPLY_UNWIND;
     apply->done = 0;
     struct chunk_key key = chunk_key_of(apply->writes[apply->at].place);
-    stream_mark_dirty(apply->stream, key.number);
+    stream_mark_dirty(apply->stream, &key);
     if (chunk_acquire(apply->stream->options.files, &key, &apply->ref, machine))
         return APPLY_WRITE;
     return machine_wait_in(machine, APPLY_WRITE, 1);
@@ -76,7 +76,7 @@ static int apply_written(struct machine *machine)
             machine, apply->op.result < 0 ? ERR_RESULT(apply->op.result) : ERR(IO, EIO));
     apply->done += (size_t)apply->op.result;
     /* again: a checkpoint may have begun its sync of the file, and taken the mark, in between */
-    stream_mark_dirty(apply->stream, apply->ref.key.number);
+    stream_mark_dirty(apply->stream, &apply->ref.key);
     if (apply->done < write_size(&apply->writes[apply->at]))
         return APPLY_WRITE;
     chunk_release(apply->stream->options.files, &apply->ref);

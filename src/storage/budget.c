@@ -124,6 +124,7 @@ static uint64_t stream_bytes(const struct storage_config *config)
     uint64_t maps = STORAGE_STREAM_CHUNK_FILES * (uint64_t)slotmap_memory_size(chunk_size)
                     + (SLOTMAP_COPIES + 1) * (uint64_t)slotmap_image_size(chunk_size);
     uint64_t space = 2 * space_memory_size((uint32_t)config->free_slots, 1);
+    space += SOURCE_COUNT_DEFAULT * (sizeof(struct source) + SOURCE_IMAGE_SIZE);
     return sizeof(struct stream) + sizeof(struct maker) + sizeof(struct checkpoint) + MAKER_WINDOW
            + LOG_PAGE + log + maps + space;
 }

@@ -5,6 +5,7 @@
 #ifndef CAIRN_STORAGE_BUDGET_H
 #define CAIRN_STORAGE_BUDGET_H
 
+#include "net/listener.h"
 #include "storage/config.h"
 
 #define STORAGE_DESCRIPTORS(X)                                                                \
@@ -49,7 +50,7 @@ enum {
     STORAGE_STREAM_CHUNK_FILES = 4,  /* active, sealing, next, making */
     STORAGE_REQUEST_DESCRIPTORS = 4, /* a modify of a single: old, new, its directory, the change */
     STORAGE_REQUEST_CHUNK_FILES = 3, /* home, target, freed */
-    STORAGE_LISTENER_DESCRIPTORS = 3,
+    STORAGE_LISTENER_DESCRIPTORS = 2 + LISTENER_REFUSALS, /* with one just accepted */
     STORAGE_ADMIN_DESCRIPTORS = 4,
 };
 

@@ -161,11 +161,12 @@ static err_t take_checkpoint(
         return ERR_OK;
     if (check->has_checkpoint && header.generation < check->checkpoint.generation)
         return ERR_OK;
-    struct reader r = {.data = bytes.data, .size = bytes.size, .at = CHECKPOINT_HEADER_SIZE};
+    struct reader r = {.data = bytes.data, .size = bytes.size, .at = checkpoint_chunks_at(&header)};
     if (check->table.entries)
         chunk_table_fini(&check->table);
     TRY(chunk_table_init(&check->table, check->mem, &check->owner, header.chunk_count + 1));
-    err = chunk_table_decode(&check->table, header.chunk_count, &r);
+    err = chunk_table_decode(
+        &check->table, header.format, header.source_count + 1, header.chunk_count, &r);
     if (err_is(err))
         check_note(check, CHECK_CHECKPOINT, path, 0, "");
     check->checkpoint = header;

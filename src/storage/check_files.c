@@ -226,10 +226,11 @@ static void see_chunk(void *context, const char *name, bool is_directory)
     struct check *check = walk->check;
     struct chunk_key key;
     char path[CHUNK_NAME_MAX + 256];
-    if (is_directory || !chunk_name_parse(name, &key) || key.stream != walk->stream)
+    if (is_directory || !chunk_name_parse(name, &key) || key.stream != walk->stream
+        || key.machine != check->image.identity.machine)
         return;
     bool is_known = check->has_checkpoint && check->table.entries
-                    && chunk_table_find(&check->table, key.number);
+                    && chunk_table_find(&check->table, 0, key.number);
     if (is_known || check->counts.log_records > 0)
         return;
     (void)snprintf(path, sizeof path, "chunks/%s", name);
@@ -239,7 +240,8 @@ static void see_chunk(void *context, const char *name, bool is_directory)
 err_t check_chunks(struct check *check, uint8_t stream)
 {
     for (uint32_t i = 0; check->has_checkpoint && i < check->table.count; i++)
-        TRY(check_chunk(check, stream, check->table.entries[i].number));
+        if (check->table.entries[i].source == 0)
+            TRY(check_chunk(check, stream, check->table.entries[i].number));
     return check_list(check, "chunks", see_chunk, &(struct orphan_walk){check, stream});
 }
 

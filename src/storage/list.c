@@ -235,7 +235,7 @@ static int list_step(struct machine *machine)
         return LIST_DIRECTORY;
     struct stream *stream = stream_of(walk);
     struct chunk_entry *entry =
-        stream ? chunk_table_next(&stream->chunks, walk->cursor.chunk) : NULL;
+        stream ? chunk_table_next(&stream->chunks, 0, walk->cursor.chunk) : NULL;
     if (!entry)
         return next_stream(walk);
     if (entry->number != walk->cursor.chunk)

@@ -65,6 +65,10 @@ static err_t open_loop(struct storage_loop *loop)
     loop->is_store_open = true;
     loop->store.on_fence = member_on_fence;
     loop->store.context = loop;
+    loop->store.members = &loop->members;
+    for (uint32_t i = 0; i < storage->config.mount_count; i++)
+        route_add_mount(&loop->store.routes, storage->config.mount[i].index,
+            storage->plan[i].is_usable ? storage->plan[i].stream_count : 0);
     for (uint32_t i = 0; i < storage->config.mount_count; i++)
         if (storage->plan[i].is_usable)
             open_mount(loop, i);
@@ -100,9 +104,20 @@ static void become_open(struct storage_loop *loop)
 
 /* ---- listen ---- */
 
+/* All loops have opened, and listen one after the other: nobody writes what is read here. */
+static err_t gather_routes(struct storage_loop *loop)
+{
+    const struct storage *storage = loop->storage;
+    for (uint16_t i = 0; i < storage->loop_count; i++)
+        if (i != loop->index)
+            TRY(route_merge(&loop->store.routes, &storage->loops[i].store.routes));
+    return ERR_OK;
+}
+
 static err_t listen_loop(struct storage_loop *loop)
 {
     const struct storage *storage = loop->storage;
+    TRY(gather_routes(loop));
     const struct storage_config *config = &storage->config;
     struct net_server_config server = {
         .address = loop->index == 0 ? config->listen_address : loop->command.address,

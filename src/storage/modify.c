@@ -243,6 +243,8 @@ static int modify_append(struct machine *machine)
         .total_size = modify->total};
     record_old_content(modify, &record);
     modify_way_record(modify, &record, metas);
+    record_set_digest(
+        &record, true, header_digest(&modify->object.header), true, header_digest(&modify->header));
     err_t err;
     switch (change_append(
         modify->stream, &modify->append, &modify->log_waiter, &record, machine, &err)) {

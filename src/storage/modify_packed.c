@@ -80,7 +80,7 @@ int modify_content(struct machine *machine)
     uint32_t meta = slot_meta_size(modify->header.slot_size, modify->object.header.attributes_size);
     modify->iov =
         (struct iovec){modify->area + modify->written, (size_t)modify->total - modify->written};
-    stream_mark_dirty(modify->stream, modify->target.chunk);
+    stream_mark_dirty(modify->stream, &modify->reservation.ref.key);
     return submit(modify, MODIFY_CONTENT_WRITTEN,
         (struct io_op){.kind = IO_WRITE,
             .offset = modify->target.offset + meta + modify->written,

@@ -82,9 +82,7 @@ void native_inventory(struct native *native, struct net_request *request)
     op->file.inventory.page = (struct writer){.data = op->sheet, .capacity = FRAME_DATA_MAX};
     op->file.inventory.walk = (struct unit_walk){.store = &native->loop->store,
         .stream = stream,
-        .origin = msg.machine,
-        .mount_index = msg.mount,
-        .stream_index = msg.stream,
+        .source = {msg.machine, msg.mount, msg.stream},
         .unit = msg.unit,
         .cursor = msg.cursor,
         .memory = op->walk_memory,

@@ -197,13 +197,26 @@ static int witness_again(struct object *object, const struct binlog *log)
     return OBJECT_READ;
 }
 
+/* Slots of others have no map here. What lies behind all that their records told is not here; before
+ * that it may be damage, or the slot has other tenants by now: the other storages tell. */
+static int mirror_witness(struct object *object, struct stream *stream)
+{
+    struct chunk_key key = chunk_key_of(&object->place);
+    const struct chunk_entry *entry = stream_chunk_find(stream, &key);
+    if (!entry || object->place.offset >= entry->end)
+        return machine_fail(&object->machine, ERR(NOT_FOUND, 0));
+    return witness_again(object, &stream->log);
+}
+
 static int object_witness(struct machine *machine)
 {
     struct object *object = object_of(machine);
     struct stream *stream =
-        object->store->mounts[object->place.mount].streams[object->place.stream];
+        object->store->mounts[object->local.mount].streams[object->local.stream];
     if (object->at_target || !stream) /* moved on, or damage: the owner loop tells */
         return machine_fail(machine, ERR(CORRUPT, 0));
+    if (object->place.machine != object->store->config.machine)
+        return mirror_witness(object, stream);
     struct active_chunk *active = stream_active_of(stream, object->place.chunk);
     if (!active)
         return witness_read(object, false);
@@ -293,9 +306,9 @@ static int object_content_read(struct machine *machine)
 static int object_single(struct machine *machine)
 {
     struct object *object = object_of(machine);
-    struct store_mount *mount = &object->store->mounts[object->place.mount];
+    struct store_mount *mount = &object->store->mounts[object->local.mount];
     object->is_single = true;
-    object->mount = (struct single_mount){object->store->io, &mount->root, object->place.stream};
+    object->mount = (struct single_mount){object->store->io, &mount->root, object->local.stream};
     object->single = (struct single_reader){.handle = IO_HANDLE_NONE};
     int wait = machine_wait_in(machine, OBJECT_SINGLE_OPEN, 1);
     single_reader_open(&object->single, &object->mount, machine, &object->identity, object->buffer);
@@ -321,7 +334,7 @@ static int object_single_open(struct machine *machine)
         return machine_fail(machine, err);
     object->header = object->single.header;
     object->attributes = object->single.attributes;
-    if (!id_is_true(object) || !single_is_home(object))
+    if (object->header.flags & SLOT_DELETED || !id_is_true(object) || !single_is_home(object))
         return machine_fail(machine, ERR(NOT_FOUND, 0));
     if (!object->wants_content || object->header.size > object->store->config.piece_size)
         return OBJECT_UNWIND;
@@ -358,7 +371,7 @@ static int object_unwind(struct machine *machine)
 {
     struct object *object = object_of(machine);
     object->err = machine->err;
-    bool is_fenced = object->store->mounts[object->home.mount].is_fenced;
+    bool is_fenced = object->store->mounts[object->local.mount].is_fenced;
     if (is_fenced && err_has(object->err, ERR_CODE_CORRUPT))
         object->err = ERR(OFFLINE, 0); /* a change that was not applied to its end */
     object->is_open = !err_is(machine->err);
@@ -416,6 +429,7 @@ void object_open(struct object *object, struct store *store, const struct fid *f
         .single = {.handle = IO_HANDLE_NONE},
         .wants_content = wants_content};
     object->place = object->home;
+    object->local = store_place_of(store, fid);
     machine_start(&object->machine, &object_kind, &store->io->run, parent->owner.direction);
 }
 

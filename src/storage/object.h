@@ -19,10 +19,11 @@ struct object {
     uint64_t id_size; /* what the id tells of the content; 0 where it says to ask */
     uint32_t id_crc;
     bool id_is_mutable;
-    bool is_by_identity; /* the three above tell nothing */
-    err_t err;           /* of the last step */
-    struct place home;   /* where the id points */
-    struct place place;  /* where the content is: home itself, a slot, or a single file */
+    bool is_by_identity;       /* the three above tell nothing */
+    err_t err;                 /* of the last step */
+    struct place home;         /* where the id points */
+    struct place place;        /* where the content is: home itself, a slot, or a single file */
+    struct stream_place local; /* the stream that keeps it here */
     struct slot_header home_header;
     uint32_t home_seed;        /* has_home_header: of the home's chunk */
     struct slot_header header; /* of the content: version, size, CRC, times */
@@ -63,6 +64,12 @@ void object_open_identity(struct object *object, struct store *store, const stru
 /** Read [offset, offset + size) of the content; size at most config.piece_size. Arrives; ->data has
  * exactly these bytes (cut at the end of the content), verified. Errors: RANGE, CORRUPT, IO. */
 void object_read(struct object *object, uint64_t offset, uint64_t size);
+
+/** What the file of this header counts in its unit's digest. `header` is the content's. */
+static inline uint64_t header_digest(const struct slot_header *header)
+{
+    return file_digest(&header->identity, header->version, header->size, header->content_crc);
+}
 
 /** Give everything back; at any time but between a call and its arrival. Nothing to do is fine. */
 void object_close(struct object *object);

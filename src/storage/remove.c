@@ -77,6 +77,7 @@ static int remove_append(struct machine *machine)
         record.flags |= RECORD_FREES;
         record.freed = object->place;
     }
+    record_set_digest(&record, true, header_digest(&object->header), false, 0);
     err_t err;
     switch (change_append(
         remove->stream, &remove->append, &remove->log_waiter, &record, machine, &err)) {

@@ -7,9 +7,9 @@
 static const struct io_handle *root_of_chunk(void *context, const struct chunk_key *key)
 {
     const struct store *store = context;
-    const struct store_mount *mount = &store->mounts[key->mount];
-    bool is_ours = key->machine == store->config.machine && mount->is_there && !mount->is_fenced;
-    return is_ours ? &mount->root : NULL;
+    struct source_key source = {key->machine, key->mount, key->stream};
+    const struct store_mount *mount = &store->mounts[store_route(store, &source).mount];
+    return mount->is_there && !mount->is_fenced ? &mount->root : NULL;
 }
 
 void store_fence(struct store *store, uint8_t index, err_t err)
@@ -29,6 +29,12 @@ void store_fence(struct store *store, uint8_t index, err_t err)
 static void on_stream_fence(struct stream *stream, err_t err)
 {
     store_fence(stream->options.context, stream->options.mount, err);
+}
+
+static err_t on_stream_source(struct stream *stream, const struct source_key *key)
+{
+    return route_note_held(
+        stream->options.context, key, stream->options.mount, stream->options.stream);
 }
 
 /* ---- opening ---- */
@@ -113,7 +119,8 @@ static err_t open_stream(struct store *store, const struct store_mount_options *
         .chunk_count_max = options->chunk_count_max,
         .reserve_bytes = options->reserve_bytes,
         .checkpoint_bytes = config->checkpoint_bytes,
-        .on_fence = on_stream_fence};
+        .on_fence = on_stream_fence,
+        .on_source = on_stream_source};
     memcpy(stream_options.storage_uuid, config->storage_uuid, 16);
     memcpy(stream_options.mount_uuid, options->mount_uuid, 16);
     void *block;
@@ -142,6 +149,7 @@ err_t store_open_mount(struct store *store, const struct store_mount_options *op
     TRY(open_root(store, mount, options->path));
     mount->is_there = true;
     mount->stream_count = options->stream_count;
+    route_add_mount(&store->routes, options->index, options->stream_count);
     mount->reserve_bytes = options->reserve_bytes;
     memcpy(mount->mount_uuid, options->mount_uuid, 16);
     for (unsigned i = store->config.loop_index; i < options->stream_count;
@@ -208,18 +216,31 @@ void store_close(struct store *store)
 
 /* ---- ids ---- */
 
+struct stream_place store_place_of(const struct store *store, const struct fid *fid)
+{
+    struct source_key source = {fid->identity.origin, fid->mount, fid->stream};
+    return store_route(store, &source);
+}
+
 uint16_t store_owner_loop(const struct store *store, const struct fid *fid)
 {
-    return (uint16_t)(fid->stream % store->config.loop_count);
+    return store_place_of(store, fid).loop;
+}
+
+static bool origin_is_known(const struct store *store, uint32_t machine)
+{
+    return machine == store->config.machine
+           || (store->members && members_find(store->members, machine));
 }
 
 err_t store_check_id(const struct store *store, const struct fid *fid)
 {
     if (strcmp(fid->group, store->config.group) != 0
-        || fid->identity.origin != store->config.machine)
+        || !origin_is_known(store, fid->identity.origin))
         return ERR(WRONG_NODE, 0);
-    const struct store_mount *mount = &store->mounts[fid->mount];
-    if (!mount->is_there || fid->stream >= mount->stream_count)
+    struct stream_place place = store_place_of(store, fid);
+    const struct store_mount *mount = &store->mounts[place.mount];
+    if (!mount->is_there || place.stream >= mount->stream_count)
         return ERR(NOT_FOUND, 0);
     if (mount->is_fenced)
         return ERR(OFFLINE, 0);
@@ -231,15 +252,22 @@ err_t store_check_id(const struct store *store, const struct fid *fid)
     return ERR_OK;
 }
 
-err_t store_stream_of(struct store *store, const struct fid *fid, struct stream **ret)
+err_t store_stream_at(struct store *store, const struct stream_place *place, struct stream **ret)
 {
-    TRY(store_check_id(store, fid));
-    CHECK(store_owner_loop(store, fid) == store->config.loop_index);
-    struct stream *stream = store->mounts[fid->mount].streams[fid->stream];
-    if (!stream || stream->state != STREAM_OPEN)
+    const struct store_mount *mount = &store->mounts[place->mount];
+    CHECK(place->loop == store->config.loop_index);
+    struct stream *stream = mount->streams[place->stream];
+    if (!mount->is_there || mount->is_fenced || !stream || stream->state != STREAM_OPEN)
         return ERR(OFFLINE, 0);
     *ret = stream;
     return ERR_OK;
+}
+
+err_t store_stream_of(struct store *store, const struct fid *fid, struct stream **ret)
+{
+    TRY(store_check_id(store, fid));
+    struct stream_place place = store_place_of(store, fid);
+    return store_stream_at(store, &place, ret);
 }
 
 err_t store_stream_for_upload(struct store *store, uint8_t index, struct stream **ret)

@@ -1,6 +1,7 @@
 /* What one loop of a storage holds of the disks: its streams, its open chunk files, its work buffers.
  * One per loop, nothing shared but the id clock. A file belongs to the loop that owns the stream which
- * its id names: changes happen there only (store_owner_loop tells); reads happen on any loop.
+ * its id names, or which keeps that stream's files if it is another storage's (route.h): changes happen
+ * there only (store_owner_loop tells); reads happen on any loop.
  *
  *   store_init -> store_open_stream ... (recovery) -> operations -> store_close */
 #ifndef CAIRN_STORAGE_STORE_H
@@ -8,6 +9,8 @@
 
 #include "base/pool.h"
 #include "disk/stream.h"
+#include "storage/members.h"
+#include "storage/route.h"
 #include "wire/fid.h"
 
 enum {
@@ -54,7 +57,9 @@ struct store {
     struct store_config config;
     struct owner owner;
     struct chunk_files files;
-    struct store_mount *mounts; /* STORE_MOUNTS_MAX */
+    struct store_mount *mounts;    /* STORE_MOUNTS_MAX */
+    struct store_routes routes;    /* which stream keeps what; fixed before files are served */
+    const struct members *members; /* of the group; NULL: no others are known */
     struct pool small_buffers, work_buffers;
     struct pool modify_buffers; /* taken before a work buffer, never behind one */
     uint32_t stream_cursor;     /* uploads go round robin over the streams of a mount point */
@@ -106,11 +111,16 @@ void store_close_begin(struct store *store);
 MUST bool store_close_is_quiet(struct store *store);
 void store_close_end(struct store *store);
 
-/** The loop that owns the file of this id. */
+/** The stream that keeps the file of this id, and the loop that owns it. */
+struct stream_place store_place_of(const struct store *store, const struct fid *fid);
 uint16_t store_owner_loop(const struct store *store, const struct fid *fid);
 
+/** A stream of this loop. Errors: OFFLINE. CHECKs that this loop owns it. */
+MUST err_t store_stream_at(
+    struct store *store, const struct stream_place *place, struct stream **ret);
 /** The stream of this id on this loop. Errors: NOT_FOUND (no such mount point or stream), OFFLINE
- * (fenced), WRONG_NODE (the id's origin or group is not ours). CHECKs that this loop owns it. */
+ * (fenced), WRONG_NODE (the group is not ours, or no storage of it has this origin's number). CHECKs
+ * that this loop owns it. */
 MUST err_t store_stream_of(struct store *store, const struct fid *fid, struct stream **ret);
 /** The same checks for a read on any loop. Errors: WRONG_NODE, NOT_FOUND, OFFLINE. */
 MUST err_t store_check_id(const struct store *store, const struct fid *fid);

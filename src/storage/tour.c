@@ -55,8 +55,8 @@ static void report_loop(const struct storage_loop *loop, struct storage_loop_rep
     to->connections = loop->server.connection_count;
     to->requests = (uint32_t)(loop->server.requests.count - loop->server.requests.free_count);
     to->operations = loop->store.running;
-    to->accepted = loop->server.accepted;
-    to->connections_refused = loop->server.refused;
+    to->accepted = loop->server.listener.accepted;
+    to->connections_refused = loop->server.listener.refused;
     to->corrupt_reads = loop->store.corrupt_reads;
     memcpy(to->held, ledger->count, sizeof to->held);
     memcpy(to->held_max, ledger->count_max, sizeof to->held_max);

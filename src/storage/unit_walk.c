@@ -1,7 +1,6 @@
 #include "storage/unit_walk.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 enum {
@@ -49,7 +48,7 @@ static void tell_damage(struct unit_walk *walk, const struct unit_file *file, er
 
 static struct slotmap *map_of(const struct unit_walk *walk)
 {
-    bool is_own = walk->origin == walk->store->config.machine;
+    bool is_own = walk->source.machine == walk->store->config.machine;
     struct active_chunk *active =
         is_own ? stream_active_of(walk->stream, (uint32_t)walk->unit) : NULL;
     return active ? &active->map : NULL;
@@ -61,7 +60,7 @@ static int walk_begin(struct machine *machine)
     if (unit_is_bucket(walk->unit))
         return WALK_LIST;
     struct chunk_key key = {
-        walk->origin, walk->mount_index, walk->stream_index, (uint32_t)walk->unit};
+        walk->source.machine, walk->source.mount, walk->source.stream, (uint32_t)walk->unit};
     walk->at = walk->cursor < CHUNK_HEADER_SIZE ? CHUNK_HEADER_SIZE : (uint32_t)walk->cursor;
     if (chunk_acquire(&walk->store->files, &key, &walk->ref, machine))
         return WALK_CHUNK;
@@ -76,9 +75,10 @@ static int walk_chunk(struct machine *machine)
         bool is_absent = err_has(walk->ref.err, ERR_CODE_NOT_FOUND);
         return is_absent ? WALK_UNWIND : machine_fail(machine, walk->ref.err);
     }
-    walk->end = walk->ref.file->header.chunk_size;
-    if (walk->end > walk->store->config.chunk_size)
-        walk->end = walk->store->config.chunk_size;
+    struct chunk_entry *entry = stream_chunk_find(walk->stream, &walk->ref.key);
+    walk->end = walk->store->config.chunk_size;
+    if (!entry || entry->end < walk->end)
+        walk->end = entry ? entry->end : 0;
     return WALK_SCAN;
 }
 
@@ -118,9 +118,9 @@ static err_t look(const struct unit_walk *walk, struct slot_header *ret)
 static struct place slot_place(const struct unit_walk *walk, const struct slot_header *header)
 {
     return (struct place){.kind = PLACE_PACKED,
-        .mount = walk->mount_index,
-        .stream = walk->stream_index,
-        .machine = walk->origin,
+        .mount = walk->source.mount,
+        .stream = walk->source.stream,
+        .machine = walk->source.machine,
         .chunk = (uint32_t)walk->unit,
         .offset = walk->at,
         .slot_size = header->slot_size};
@@ -135,7 +135,7 @@ static uint64_t birth_of(const struct slot_header *header)
 static bool is_home(const struct unit_walk *walk, const struct slot_header *header)
 {
     bool is_target = (header->flags & SLOT_TARGET) || header->birth.counter > 0;
-    return !is_target && !(header->flags & SLOT_STALE) && header->identity.origin == walk->origin;
+    return !is_target && !(header->flags & SLOT_STALE) && header->identity.origin == walk->source.machine;
 }
 
 static void take_file(
@@ -217,7 +217,7 @@ static bool find_slot(struct unit_walk *walk)
             return true;
         walk->at += slot.size;
     }
-    return !map && walk->end - walk->at >= SLOT_HEADER_SIZE && walk->at < walk->end;
+    return !map && walk->at < walk->end;
 }
 
 static int walk_scan(struct machine *machine)
@@ -307,27 +307,13 @@ static void sift_up(uint64_t *heap, uint32_t at)
     }
 }
 
-/* "00000a-0123456789ab1f", spelled as single_path() does. */
-static bool name_parse(const char *name, struct identity *ret)
-{
-    unsigned origin;
-    unsigned long long clock;
-    char path[SINGLE_PATH_MAX];
-    if (sscanf(name, "%6x-%14llx", &origin, &clock) != 2)
-        return false;
-    *ret = (struct identity){.clock = clock, .origin = origin};
-    single_path(path, ret);
-    const char *last = strrchr(path, '/');
-    return last && strcmp(last + 1, name) == 0;
-}
-
 /* Keeps the smallest clocks from the cursor on: the heap's root is the largest of them. */
 static void see_name(void *context, const char *name, bool is_directory)
 {
     struct unit_walk *walk = context;
     uint64_t *names = walk->memory->names;
     struct identity found;
-    if (is_directory || !name_parse(name, &found) || found.origin != walk->origin
+    if (is_directory || !single_final_name_parse(name, &found) || found.origin != walk->source.machine
         || found.clock % UNIT_BUCKETS != walk->unit - UNIT_BUCKET_FIRST
         || found.clock < walk->cursor)
         return;
@@ -400,7 +386,7 @@ static int walk_name(struct machine *machine)
         return WALK_UNWIND;
     }
     struct identity identity = {
-        .clock = walk->memory->names[walk->name_at], .origin = walk->origin};
+        .clock = walk->memory->names[walk->name_at], .origin = walk->source.machine};
     single_path(walk->path, &identity);
     walk->cursor = identity.clock;
     int wait = machine_wait_in(machine, WALK_OPENED, 1);
@@ -446,15 +432,15 @@ static int walk_opened(struct machine *machine)
 
 static bool is_of_this_source(const struct unit_walk *walk, const struct place *home)
 {
-    return home->kind == PLACE_SINGLE && home->machine == walk->origin
-           && home->mount == walk->mount_index && home->stream == walk->stream_index;
+    return home->kind == PLACE_SINGLE && home->machine == walk->source.machine
+           && home->mount == walk->source.mount && home->stream == walk->source.stream;
 }
 
 static int walk_header(struct machine *machine)
 {
     struct unit_walk *walk = walk_of(machine);
     struct slot_header header;
-    struct identity identity = {.clock = walk->cursor, .origin = walk->origin};
+    struct identity identity = {.clock = walk->cursor, .origin = walk->source.machine};
     int64_t result = walk->op.result;
     io_handle_close(walk->store->io, &walk->handle);
     if (result < 0)

@@ -31,8 +31,7 @@ struct unit_walk {
     struct machine machine;
     struct store *store;
     struct stream *stream; /* where the unit's home source is kept here */
-    uint32_t origin;       /* the home source */
-    uint8_t mount_index, stream_index;
+    struct source_key source; /* the unit's home source */
     uint64_t unit;
     uint64_t cursor; /* 0: the beginning; afterwards: where to go on, 0: nothing is left */
     struct unit_walk_memory *memory; /* lent until done */
@@ -61,7 +60,7 @@ struct unit_walk {
     char path[64];
 };
 
-/** Fill store, stream, origin, mount_index, stream_index, unit, cursor, memory, see, done first.
+/** Fill store, stream, source, unit, cursor, memory, see, done first.
  * Errors: IO, NO_RESOURCE, OFFLINE. A unit that is not here has no files. */
 void unit_walk_start(struct unit_walk *walk);
 

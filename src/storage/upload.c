@@ -207,7 +207,7 @@ static int upload_content(struct machine *machine)
     int wait = machine_wait_in(machine, UPLOAD_CONTENT_WRITTEN, 1);
     upload->iov = (struct iovec){(void *)(uintptr_t)(upload->content.data + upload->written),
         upload->content.size - upload->written};
-    stream_mark_dirty(upload->stream, upload->reservation.place.chunk);
+    stream_mark_dirty(upload->stream, &upload->reservation.ref.key);
     upload->op = (struct io_op){.kind = IO_WRITE,
         .fd = upload->reservation.ref.file->handle.fd,
         .offset = upload->reservation.place.offset + upload->meta_size + upload->written,
@@ -390,6 +390,9 @@ static int upload_append(struct machine *machine)
         upload_fill_single(upload, &record);
     else
         upload_fill_packed(upload, &record, meta);
+    upload->header.size = upload->received;
+    upload->header.content_crc = upload->crc;
+    record_set_digest(&record, false, 0, true, header_digest(&upload->header));
     bool is_early = upload->request.ack == ACK_MEMORY && !upload->is_single;
     err_t err;
     switch (change_append(upload->stream, &upload->append, &upload->log_waiter, &record,

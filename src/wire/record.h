@@ -128,6 +128,13 @@ MUST err_t record_decode(struct span bytes, struct record *ret, size_t *ret_size
 /** The same without checking: for a batch that this process has just encoded. */
 size_t record_view(const uint8_t *bytes, struct record *ret);
 
+/** A change of a file; else the record is about the stream only. */
+static inline bool record_is_change(const struct record *record)
+{
+    return (record->kind >= RECORD_UPLOAD && record->kind <= RECORD_DELETE)
+           || record->kind == RECORD_FULL;
+}
+
 const char *record_kind_name(uint8_t kind);
 
 #endif

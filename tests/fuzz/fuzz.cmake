@@ -8,3 +8,4 @@ cairn_fuzz(mount_image SOURCES fuzz/mount_image_fuzz.c CORPUS ${CMAKE_CURRENT_SO
 cairn_fuzz(net_server SOURCES fuzz/net_server_fuzz.c CORPUS ${CMAKE_CURRENT_SOURCE_DIR}/fuzz/corpus/net_server LINKS cairn_net cairn_sim)
 cairn_fuzz(slot SOURCES fuzz/slot_fuzz.c CORPUS ${CMAKE_CURRENT_SOURCE_DIR}/fuzz/corpus/slot LINKS cairn_wire)
 cairn_fuzz(record SOURCES fuzz/record_fuzz.c CORPUS ${CMAKE_CURRENT_SOURCE_DIR}/fuzz/corpus/record LINKS cairn_disk)
+cairn_fuzz(http SOURCES fuzz/http_fuzz.c CORPUS ${CMAKE_CURRENT_SOURCE_DIR}/fuzz/corpus/http LINKS cairn_wire http_parser)

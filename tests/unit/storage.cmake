@@ -20,3 +20,4 @@ cairn_test(storage_check_test SOURCES unit/storage/check_test.c unit/storage/hal
 cairn_test(storage_members_test SOURCES unit/storage/members_test.c LINKS cairn_storage)
 cairn_test(storage_peer_test SOURCES unit/storage/peer_test.c unit/storage/group.c
     LINKS cairn_sim cairn_storage)
+cairn_test(storage_route_test SOURCES unit/storage/route_test.c LINKS cairn_storage)

@@ -8,3 +8,5 @@ cairn_test(protocol_doc_test SOURCES unit/wire/protocol_doc_test.c LINKS cairn_w
 target_compile_definitions(protocol_doc_test PRIVATE PROTOCOL_DOC="${PROJECT_SOURCE_DIR}/doc/protocol.md")
 cairn_test(slot_test SOURCES unit/wire/slot_test.c LINKS cairn_wire)
 cairn_test(record_test SOURCES unit/wire/record_test.c LINKS cairn_wire)
+cairn_test(http_test SOURCES unit/wire/http_test.c LINKS cairn_wire)
+cairn_test(http_value_test SOURCES unit/wire/http_value_test.c LINKS cairn_wire)

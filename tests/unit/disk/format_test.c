@@ -437,21 +437,26 @@ TEST(a_slot_map_is_as_documented)
     EXPECT_EQ(get_u64(image + 64 + 8 * words + 8), 1);
 }
 
-TEST(a_checkpoint_is_as_documented)
+static struct source sample_source(uint32_t machine)
 {
-    uint8_t bytes[CHECKPOINT_HEADER_SIZE + 2 * CHUNK_ENTRY_IMAGE_SIZE];
-    struct chunk_entry entries[] = {{.number = 0x01020304,
-                                        .end = 0x11121314,
-                                        .live_count = 0x21222324,
-                                        .free_bytes = 0x31323334},
-        {.number = 0x01020305}};
-    struct chunk_table table = {.entries = entries, .count = 2, .capacity = 2};
-    struct writer w = {bytes, sizeof bytes, CHECKPOINT_HEADER_SIZE, false};
-    chunk_table_encode(&table, &w);
-    EXPECT(!w.failed && w.size == sizeof bytes);
-    const struct field entry[] = {
-        {0, 4, 0x01020304}, {4, 4, 0x11121314}, {8, 4, 0x21222324}, {12, 4, 0x31323334}};
-    EXPECT_LAYOUT("### Chunk entry", entry, bytes + CHECKPOINT_HEADER_SIZE, 16);
+    struct source source = {.key = {machine, 0x51, 0x52},
+        .incarnation = 99, /* where the follower is: not written */
+        .lsn = 99,
+        .watermark = 99,
+        .kept_incarnation = 0x0102030405060708,
+        .kept_lsn = 0x1112131415161718,
+        .kept_watermark = 0x2122232425262728};
+    source.singles[0] = (struct digest){0x3132333435363738, 0x41};
+    source.singles[63] = (struct digest){0x5152535455565758, 0x61};
+    return source;
+}
+
+enum {
+    SAMPLE_CHECKPOINT = CHECKPOINT_HEADER_SIZE + SOURCE_IMAGE_SIZE + 2 * CHUNK_ENTRY_IMAGE_SIZE
+};
+
+static struct checkpoint_header sample_checkpoint(void)
+{
     struct checkpoint_header header = {.generation = 0x0102030405060708,
         .lsn = 0x1112131415161718,
         .incarnation = 0x2122232425262728,
@@ -466,24 +471,141 @@ TEST(a_checkpoint_is_as_documented)
         .sealing_chunk = 0x81828384,
         .next_chunk_ready = 0x91929394,
         .chunk_size = 0xa1a2a3a4,
+        .source_count = 1,
         .chunk_count = 2};
     fill(header.storage_uuid, 16, 0x80);
     fill(header.mount_uuid, 16, 0x90);
+    return header;
+}
+
+static void sample_checkpoint_entries(uint8_t *bytes)
+{
+    static const struct chunk_entry sample[] = {{.number = 0x01020304,
+                                                    .end = 0x11121314,
+                                                    .live_count = 0x21222324,
+                                                    .free_bytes = 0x31323334},
+        {.source = 0x0102, .number = 7, .digest = {0x4142434445464748, 0x51}}};
+    struct chunk_entry entries[2];
+    memcpy(entries, sample, sizeof entries);
+    struct chunk_table table = {.entries = entries, .count = 2, .capacity = 2};
+    struct source source = sample_source(0x0a0b0c);
+    struct source_table sources = {.all = &source, .count = 1, .capacity = 1};
+    struct writer w = {bytes, SAMPLE_CHECKPOINT, CHECKPOINT_HEADER_SIZE, false};
+    source_table_encode(&sources, &w);
+    chunk_table_encode(&table, &w);
+    EXPECT(!w.failed && w.size == SAMPLE_CHECKPOINT);
+}
+
+TEST(the_entries_of_a_checkpoint_are_as_documented)
+{
+    uint8_t bytes[SAMPLE_CHECKPOINT];
+    sample_checkpoint_entries(bytes);
+    const struct field source[] = {{0, 4, 0x0a0b0c}, {4, 1, 0x51}, {5, 1, 0x52}, {6, 2, 0},
+        {8, 8, 0x0102030405060708}, {16, 8, 0x1112131415161718}, {24, 8, 0x2122232425262728},
+        {32, 32, 0}, {64, 8, 0x3132333435363738}, {72, 8, 0x41}};
+    EXPECT_LAYOUT("### Source entry", source, bytes + CHECKPOINT_HEADER_SIZE, 80);
+    EXPECT_EQ(get_u64(bytes + CHECKPOINT_HEADER_SIZE + 64 + 63 * 16), 0x5152535455565758);
+    EXPECT_EQ(get_u64(bytes + CHECKPOINT_HEADER_SIZE + 64 + 63 * 16 + 8), 0x61);
+    const uint8_t *chunks = bytes + CHECKPOINT_HEADER_SIZE + SOURCE_IMAGE_SIZE;
+    const struct field entry[] = {{0, 4, 0x01020304}, {4, 4, 0x11121314}, {8, 4, 0x21222324},
+        {12, 4, 0x31323334}, {16, 2, 0}, {18, 6, 0}, {24, 8, 0}, {32, 8, 0}};
+    EXPECT_LAYOUT("### Chunk entry", entry, chunks, CHUNK_ENTRY_IMAGE_SIZE);
+    const struct field mirrored[] = {{0, 4, 7}, {4, 4, 0}, {8, 4, 0}, {12, 4, 0}, {16, 2, 0x0102},
+        {18, 6, 0}, {24, 8, 0x4142434445464748}, {32, 8, 0x51}};
+    EXPECT_LAYOUT(
+        "### Chunk entry", mirrored, chunks + CHUNK_ENTRY_IMAGE_SIZE, CHUNK_ENTRY_IMAGE_SIZE);
+}
+
+TEST(a_checkpoint_is_as_documented)
+{
+    uint8_t bytes[SAMPLE_CHECKPOINT];
+    sample_checkpoint_entries(bytes);
+    struct checkpoint_header header = sample_checkpoint();
     checkpoint_seal(bytes, sizeof bytes, &header);
     const struct field fields[] = {{0, 4, CHECKPOINT_MAGIC},
-        {4, 4, plain_crc(0, bytes + 8, sizeof bytes - 8)}, {8, 4, 1}, {12, 4, 0x0a0b0c},
+        {4, 4, plain_crc(0, bytes + 8, sizeof bytes - 8)}, {8, 4, 2}, {12, 4, 0x0a0b0c},
         {16, 1, 0x51}, {17, 1, 0x52}, {18, 1, 1}, {19, 1, 0}, {20, 4, 0x61626364},
         {24, 8, 0x0102030405060708}, {32, 8, 0x1112131415161718}, {40, 8, 0x2122232425262728},
-        {48, 8, 0x3132333435363738}, {56, 8, 0x4142434445464748}, {64, 8, 0}, {72, 4, 0x71727374},
-        {76, 4, 0xa1a2a3a4}, {80, 4, 2}, {84, 4, 0x81828384}, {88, 16, 0x80}, {104, 16, 0x90},
-        {120, 4, 0x91929394}, {124, 36, 0}};
+        {48, 8, 0x3132333435363738}, {56, 8, 0x4142434445464748}, {64, 4, 1},
+        {68, 4, SAMPLE_CHECKPOINT - 160}, {72, 4, 0x71727374}, {76, 4, 0xa1a2a3a4}, {80, 4, 2},
+        {84, 4, 0x81828384}, {88, 16, 0x80}, {104, 16, 0x90}, {120, 4, 0x91929394}, {124, 36, 0}};
     EXPECT_LAYOUT("## Checkpoints", fields, bytes, CHECKPOINT_HEADER_SIZE);
     uint8_t longer[sizeof bytes + 9] = {0};
     memcpy(longer, bytes, sizeof bytes);
     longer[sizeof bytes] = 0xff; /* of a checkpoint that was longer */
     EXPECT_OK(checkpoint_open(span_of(longer, sizeof longer), &header));
+    EXPECT_EQ(header.format, 2);
+    EXPECT_EQ(header.source_count, 1);
+    EXPECT_EQ(checkpoint_chunks_at(&header), 160 + SOURCE_IMAGE_SIZE);
     EXPECT_ERR(checkpoint_open(span_of(bytes, sizeof bytes - 1), &header), CORRUPT);
     EXPECT(memcmp(bytes, "CCP1", 4) == 0);
+}
+
+static void reseal(uint8_t *bytes, size_t size)
+{
+    put_u32(bytes + 4, plain_crc(0, bytes + 8, size - 8));
+}
+
+TEST(a_checkpoint_of_a_later_format_is_refused_and_a_damaged_one_is_not_taken_for_it)
+{
+    uint8_t bytes[SAMPLE_CHECKPOINT];
+    sample_checkpoint_entries(bytes);
+    struct checkpoint_header header = sample_checkpoint();
+    checkpoint_seal(bytes, sizeof bytes, &header);
+    put_u32(bytes + 8, 3);
+    EXPECT_ERR(checkpoint_open(span_of(bytes, sizeof bytes), &header), CORRUPT);
+    reseal(bytes, sizeof bytes);
+    EXPECT_ERR(checkpoint_open(span_of(bytes, sizeof bytes), &header), FORMAT);
+    put_u32(bytes + 8, 2);
+    put_u32(bytes + 64, 2); /* more sources than there are bytes */
+    reseal(bytes, sizeof bytes);
+    EXPECT_ERR(checkpoint_open(span_of(bytes, sizeof bytes), &header), CORRUPT);
+}
+
+TEST(the_entries_of_a_checkpoint_are_read_as_they_were_written)
+{
+    uint8_t bytes[SAMPLE_CHECKPOINT];
+    sample_checkpoint_entries(bytes);
+    struct source sources[2] = {{.key = {0x0a0b0c, 0x51, 0x52}}};
+    struct source_table table = {.all = sources, .count = 1, .capacity = 2};
+    struct reader r = {bytes, sizeof bytes, CHECKPOINT_HEADER_SIZE, false};
+    EXPECT_OK(source_table_decode(&table, 1, &r));
+    EXPECT_EQ(sources[0].lsn, 0x1112131415161718);
+    EXPECT_EQ(sources[0].kept_incarnation, 0x0102030405060708);
+    EXPECT_EQ(sources[0].watermark, 0x2122232425262728);
+    EXPECT_EQ(sources[0].singles[63].sum, 0x5152535455565758);
+    struct chunk_entry entries[2];
+    struct chunk_table chunks = {.entries = entries, .capacity = 2};
+    struct reader first = r;
+    EXPECT_ERR(chunk_table_decode(&chunks, 2, 1, 2, &r), CORRUPT); /* there is no source 0x102 */
+    chunks.count = 0;
+    EXPECT_OK(chunk_table_decode(&chunks, 2, 0x103, 2, &first));
+    EXPECT_EQ(chunk_table_find(&chunks, 0x0102, 7)->digest.count, 0x51);
+    EXPECT_EQ(chunk_table_find(&chunks, 0, 0x01020304)->free_bytes, 0x31323334);
+    EXPECT(chunk_table_find(&chunks, 0, 7) == NULL);
+}
+
+TEST(sources_of_another_stream_or_more_than_fit_are_refused)
+{
+    uint8_t bytes[SAMPLE_CHECKPOINT];
+    sample_checkpoint_entries(bytes);
+    struct source sources[1] = {{.key = {1, 0x51, 0x52}}};
+    struct source_table table = {.all = sources, .count = 1, .capacity = 1};
+    struct reader r = {bytes, sizeof bytes, CHECKPOINT_HEADER_SIZE, false};
+    EXPECT_ERR(source_table_decode(&table, 2, &r), BUSY);
+    EXPECT_ERR(source_table_decode(&table, 0, &r), CORRUPT);
+    EXPECT_ERR(source_table_decode(&table, 1, &r), FOREIGN);
+    struct reader cut = {bytes, CHECKPOINT_HEADER_SIZE + 70, CHECKPOINT_HEADER_SIZE, false};
+    EXPECT_ERR(source_table_decode(&table, 1, &cut), CORRUPT);
+}
+
+/* As a second implementation would compute it: Python, from the document alone. */
+TEST(the_digest_of_a_file_is_as_documented)
+{
+    const struct identity identity = {
+        .clock = 0x1122334455667788 & ((1ull << 55) - 1), .origin = 7, .suffix = "abc.jpg"};
+    const struct version version = {3, 9};
+    EXPECT_EQ(file_digest(&identity, version, 1234567, 0xcafebabe), UINT64_C(0xc4f7d274282a30ef));
 }
 
 static struct mount_image sample_mount(void)

@@ -224,6 +224,35 @@ TEST(recovery_applies_the_log_of_version_1)
     test_close(test);
 }
 
+static uint64_t digest_of(const struct slot_header *header)
+{
+    return file_digest(&header->identity, header->version, header->size, header->content_crc);
+}
+
+TEST(digests_that_version_1_lacks_are_counted_at_the_start_and_kept)
+{
+    struct place_of_test *test = test_open();
+    struct slot_header target = read_slot(test, 4096 + 256 + 192, 512);
+    struct slot_header large = read_slot(test, 4096 + 256 + 192 + 512, 70144);
+    struct slot_header single;
+    read_file(test, ROOT "/singles/04/" SINGLE_NAME, 0, 4096);
+    EXPECT_OK(single_meta_decode(span_of(bytes, 4096), NULL, &single));
+    for (int round = 0; round < 2; round++) {
+        const struct digest *chunk = &test->stream.chunks.entries[0].digest;
+        const struct digest *bucket =
+            &test->stream.sources.all[0].singles[source_bucket(&single.identity)];
+        EXPECT_EQ(chunk->count, 2);
+        EXPECT_EQ(chunk->sum, digest_of(&target) + digest_of(&large));
+        EXPECT_EQ(bucket->count, 1);
+        EXPECT_EQ(bucket->sum, digest_of(&single));
+        struct stream_options options = test->stream.options;
+        end(test);
+        begin(test, &options);
+    }
+    EXPECT_EQ(test->stream.replayed, 0);
+    test_close(test);
+}
+
 TEST(a_home_of_version_1_forwards_to_its_target)
 {
     struct place_of_test *test = test_open();

@@ -176,7 +176,7 @@ TEST(a_client_may_vanish_after_any_byte)
             fixture_turn();
         raw_close(&raw);
     }
-    TURN_UNTIL(demo.server.connection_count == 0 && demo.server.accepted == bytes.size);
+    TURN_UNTIL(demo.server.connection_count == 0 && demo.server.listener.accepted == bytes.size);
     EXPECT(demo.request_count > 0);
     EXPECT(err_has(demo.body_err, ERR_CODE_CLOSED));
     EXPECT_EQ(demo.loop.buffers.large.free_count, demo.loop.buffers.large.count);
@@ -546,7 +546,7 @@ TEST(a_silent_client_is_closed_before_its_handshake)
     struct demo demo;
     open_both(&demo, &(struct demo_options){.handshake_ns = 20000000});
     raw_expect_closed(&raw);
-    EXPECT_EQ(demo.server.accepted, 1);
+    EXPECT_EQ(demo.server.listener.accepted, 1);
     close_both(&demo);
 }
 
@@ -579,13 +579,31 @@ TEST(above_connection_max_the_answer_is_busy)
         EXPECT_EQ(raw_error_code(&more[i]), ERR_CODE_BUSY);
         raw_close(&more[i]);
     }
-    EXPECT_EQ(demo.server.refused, 3);
+    EXPECT_EQ(demo.server.listener.refused, 3);
     expect_alive();
     raw_close(&raw);
     TURN_UNTIL(demo.server.connection_count == 0);
     raw_open(&raw, &demo);
     raw_handshake(&raw, ROLE_CLIENT);
     expect_alive();
+    close_both(&demo);
+}
+
+/* One that neither reads nor closes costs nobody else anything. */
+TEST(who_is_refused_and_stays_does_not_keep_others_waiting)
+{
+    static struct raw idle, next;
+    struct demo demo;
+    open_both(&demo, &(struct demo_options){.connection_max = 1});
+    raw_handshake(&raw, ROLE_CLIENT);
+    raw_open(&idle, &demo);
+    TURN_UNTIL(demo.server.listener.refused == 1);
+    uint64_t before_ns = io_now(demo.io);
+    raw_open(&next, &demo);
+    EXPECT_EQ(raw_error_code(&next), ERR_CODE_BUSY);
+    EXPECT(io_now(demo.io) - before_ns < 500000000u);
+    raw_close(&next);
+    raw_close(&idle);
     close_both(&demo);
 }
 
