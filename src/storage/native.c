@@ -228,6 +228,12 @@ static void serve(struct native *native, struct net_request *request)
     case MSG_STATUS:
         native_status(native, request);
         break;
+    case MSG_POSITIONS:
+        native_positions(native, request);
+        break;
+    case MSG_UNITS:
+        native_units(native, request);
+        break;
     case MSG_INVENTORY:
         native_inventory(native, request);
         break;

@@ -1,35 +1,6 @@
 /* INVENTORY, HARVEST and FETCH: the files of a unit, and whole files for a peer. */
 #include "storage/native_op.h"
 
-static void page_left(struct native_op *op, err_t err)
-{
-    (void)err; /* nobody is there any more: nothing to do about it */
-    native_op_close(op);
-}
-
-static void send_page(struct native_op *op, size_t size, uint8_t type, const struct writer *fields)
-{
-    op->piece.rest = span_of(op->sheet, size);
-    op->piece.is_last = true;
-    op->piece.left = page_left;
-    op->is_told = true;
-    native_piece_send(op, type, fields);
-}
-
-static struct native_op *open_op(struct native *native, struct net_request *request)
-{
-    struct native_op *op = native_op_open(native, request);
-    if (op)
-        op->sheet = pool_take(&native->node.sheets, &native->owner);
-    if (op && op->sheet)
-        return op;
-    if (op)
-        native_op_fail(op, ERR(BUSY, 0));
-    else
-        native_refuse(native->loop, request, ERR(BUSY, 0));
-    return NULL;
-}
-
 /* ---- inventory ---- */
 
 static bool see_file(struct unit_walk *walk, const struct unit_file *file)
@@ -54,7 +25,7 @@ static void inventory_over(struct unit_walk *walk)
     msg_inventory_reply_encode(
         &(struct msg_inventory_reply){.count = op->file.inventory.count, .next = walk->cursor},
         &fields);
-    send_page(op, op->file.inventory.page.size, MSG_INVENTORY_REPLY, &fields);
+    native_sheet_send(op, op->file.inventory.page.size, MSG_INVENTORY_REPLY, &fields);
 }
 
 void native_inventory(struct native *native, struct net_request *request)
@@ -70,7 +41,7 @@ void native_inventory(struct native *native, struct net_request *request)
     }
     if (!native_node_stream(native->loop, request, msg.machine, msg.mount, msg.stream, &stream))
         return;
-    struct native_op *op = open_op(native, request);
+    struct native_op *op = native_node_open(native, request);
     if (!op)
         return;
     op->walk_memory = pool_take(&native->node.walks, &native->owner);
@@ -103,7 +74,7 @@ static void harvest_over(struct harvest *harvest)
     }
     struct writer fields = net_reply_begin(op->request);
     msg_harvested_encode(&(struct msg_harvested){.count = harvest->count}, &fields);
-    send_page(op, harvest->page.size, MSG_HARVESTED, &fields);
+    native_sheet_send(op, harvest->page.size, MSG_HARVESTED, &fields);
 }
 
 /* All wants are of one home source: that of the first says on which loop. */
@@ -131,7 +102,7 @@ void native_harvest(struct native *native, struct net_request *request)
     }
     if (!native_node_stream(native->loop, request, home.machine, home.mount, home.stream, &stream))
         return;
-    struct native_op *op = open_op(native, request);
+    struct native_op *op = native_node_open(native, request);
     if (!op)
         return;
     op->file.harvest = (struct harvest){.store = &native->loop->store,

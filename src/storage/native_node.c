@@ -48,3 +48,32 @@ bool native_node_stream(struct storage_loop *loop, struct net_request *request, 
         native_refuse(loop, request, err_has(err, ERR_CODE_WRONG_NODE) ? ERR(NOT_FOUND, 0) : err);
     return !err_is(err);
 }
+
+struct native_op *native_node_open(struct native *native, struct net_request *request)
+{
+    struct native_op *op = native_op_open(native, request);
+    if (op)
+        op->sheet = pool_take(&native->node.sheets, &native->owner);
+    if (op && op->sheet)
+        return op;
+    if (op)
+        native_op_fail(op, ERR(BUSY, 0));
+    else
+        native_refuse(native->loop, request, ERR(BUSY, 0));
+    return NULL;
+}
+
+static void sheet_left(struct native_op *op, err_t err)
+{
+    (void)err; /* nobody is there any more: nothing to do about it */
+    native_op_close(op);
+}
+
+void native_sheet_send(struct native_op *op, size_t size, uint8_t type, const struct writer *fields)
+{
+    op->piece.rest = span_of(op->sheet, size);
+    op->piece.is_last = true;
+    op->piece.left = sheet_left;
+    op->is_told = true;
+    native_piece_send(op, type, fields);
+}

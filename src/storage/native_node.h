@@ -37,6 +37,16 @@ void native_node_fini(struct native_node *node);
 MUST bool native_node_stream(struct storage_loop *loop, struct net_request *request,
     uint32_t machine, uint8_t mount, uint8_t stream, struct stream **ret);
 
+/** An operation with a sheet; NULL: the request was answered BUSY. */
+struct native_op *native_node_open(struct native *native, struct net_request *request);
+/** The reply: `size` bytes of the sheet; then the operation closes. */
+void native_sheet_send(
+    struct native_op *op, size_t size, uint8_t type, const struct writer *fields);
+
+/** Where the streams of this loop are, and what they follow (wire/unit.h); as much as fits. */
+void positions_write(const struct storage_loop *loop, struct writer *page);
+
+void native_positions(struct native *native, struct net_request *request);
 void native_units(struct native *native, struct net_request *request);
 void native_inventory(struct native *native, struct net_request *request);
 void native_harvest(struct native *native, struct net_request *request);

@@ -54,6 +54,14 @@ struct native_fetch {
     uint8_t entry[FULL_ENTRY_PLAIN_MAX];
 };
 
+/** POSITIONS: a message that visits every loop. */
+struct native_positions {
+    struct io_message message;
+    struct native_op *op;
+    struct writer page;
+    uint16_t at;
+};
+
 struct native_op {
     struct native *native;
     struct net_request *request; /* NULL: works for a relay */
@@ -81,6 +89,7 @@ struct native_op {
         struct remove_file remove;
         struct list_walk list;
         struct native_inventory inventory;
+        struct native_positions positions;
         struct harvest harvest;
         struct native_fetch fetch;
     } file;

@@ -341,3 +341,105 @@ TEST(damaged_files_are_neither_harvested_nor_fetched)
     expect_fetched(&fids[1], 3000, 2, false, false);
     group_close(&group);
 }
+
+/* ---- units and positions ---- */
+
+static struct unit_digest units[512];
+
+static uint32_t take_units(unsigned index, const struct source_key *source)
+{
+    struct msg_units_reply reply = {.next = 0};
+    uint32_t count = 0;
+    do {
+        struct group_answer answer;
+        struct writer w = group_fields();
+        msg_units_encode(&(struct msg_units){.machine = source->machine,
+                             .mount = source->mount,
+                             .stream = source->stream,
+                             .from = reply.next},
+            &w);
+        group_ask(&group, index, MSG_UNITS, &w, NULL, 0, &answer);
+        EXPECT_OK(answer.err);
+        EXPECT_OK(msg_units_reply_decode(span_of(answer.meta, answer.meta_size), &reply));
+        EXPECT_EQ(answer.size, reply.count * UNIT_DIGEST_SIZE);
+        struct reader r = {.data = answer.data, .size = answer.size};
+        for (uint32_t i = 0; i < reply.count; i++)
+            EXPECT_OK(unit_digest_decode(&r, &units[count++]));
+    } while (reply.next != 0);
+    return count;
+}
+
+/* What the units say is what their inventories add up to. */
+static uint64_t expect_units_true(const struct source_key *source)
+{
+    uint64_t files = 0;
+    uint32_t count = take_units(0, source);
+    struct place home = {
+        .machine = source->machine, .mount = source->mount, .stream = source->stream};
+    for (uint32_t i = 0; i < count; i++) {
+        struct digest digest = {0};
+        EXPECT_OK(take_inventory(0, &home, units[i].unit));
+        for (uint32_t k = 0; k < inventory.count; k++) {
+            const struct unit_file *file = &inventory.files[k];
+            EXPECT(unit_of(&file->identity, &file->home) == units[i].unit);
+            if (!(file->flags & UNIT_FILE_DELETED))
+                digest_add(
+                    &digest, file_digest(&file->identity, file->version, file->size, file->crc), 1);
+        }
+        EXPECT_EQ(units[i].digest, digest.sum);
+        EXPECT_EQ(units[i].files, digest.count);
+        files += digest.count;
+    }
+    return files;
+}
+
+TEST(the_digests_of_units_are_those_of_their_inventories)
+{
+    struct fid fids[FILES];
+    group_open(&group, 9, 1, 2);
+    group_start(&group, 0);
+    for (unsigned i = 0; i < FILES; i++)
+        fids[i] = group_put(&group, 0, i * 900, i);
+    for (unsigned i = 0; i < FILES; i += 4)
+        group_remove(&group, 0, &fids[i], true);
+    for (unsigned i = 1; i < FILES; i += 4)
+        group_modify(&group, 0, &fids[i], MODIFY_REPLACE, 0, 500 * i, i);
+    for (unsigned i = 2; i < FILES; i += 4)
+        group_modify(&group, 0, &fids[i], MODIFY_APPEND, 0, 5000, i);
+    for (unsigned round = 0; round < 3; round++) {
+        uint64_t files = expect_units_true(&(struct source_key){1, 0, 0})
+                         + expect_units_true(&(struct source_key){1, 0, 1});
+        EXPECT_EQ(files, FILES / 4 * 3);
+        if (round == 0)
+            group_stop(&group, 0);
+        else
+            group_kill(&group, 0, true);
+        group_start(&group, 0);
+    }
+    group_close(&group);
+}
+
+TEST(positions_name_every_stream_of_every_loop)
+{
+    struct group_answer answer;
+    struct writer w = group_fields();
+    struct msg_positions_reply reply;
+    group_open(&group, 10, 1, 2);
+    group_start(&group, 0);
+    for (unsigned i = 0; i < 10; i++)
+        (void)group_put(&group, 0, 100, i);
+    group_ask(&group, 0, MSG_POSITIONS, &w, NULL, 0, &answer);
+    EXPECT_OK(answer.err);
+    EXPECT_OK(msg_positions_reply_decode(span_of(answer.meta, answer.meta_size), &reply));
+    EXPECT_EQ(reply.count, 2);
+    struct reader r = {.data = answer.data, .size = answer.size};
+    for (unsigned i = 0; i < reply.count; i++) {
+        struct unit_position position;
+        EXPECT_OK(unit_position_decode(&r, &position));
+        EXPECT_EQ(position.machine, 1);
+        EXPECT_EQ(position.stream, i);
+        EXPECT(position.incarnation > 0);
+        EXPECT(position.lsn > 0);
+    }
+    group_close(&group);
+}
