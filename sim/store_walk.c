@@ -304,6 +304,8 @@ static void see_single(struct store_walk *walk, const char *path)
         fail(walk, "%s: its header is bad", path);
         return;
     }
+    if (header.flags & SLOT_CHANGING)
+        fail(walk, "%s: its header is still marked", path);
     walk->disk_bytes += (uint64_t)size;
     walk->live_bytes += (uint64_t)size;
     struct model_file *file = store_model_find(walk->model, &header.identity);
