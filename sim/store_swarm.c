@@ -6,7 +6,9 @@
 #include "sim/mem.h"
 
 enum { IN_FLIGHT_MAX = 6, FILES_MAX = 64, METADATA_MAX = 200 };
-#define PATIENCE_NS UINT64_C(60000000000) /* virtual: longer is a hang */
+enum { LARGE_SIZE = BLOCKS_PER_GROUP * BLOCK_SIZE, LARGE_TAIL = 300000, LARGE_FILES_MAX = 2 };
+#define PATIENCE_NS UINT64_C(60000000000)        /* virtual: longer is a hang */
+#define PATIENCE_LARGE_NS UINT64_C(600000000000) /* 64 MiB may be written, in pieces, slowly */
 
 /* An operation in flight, and what the model knows of it. */
 struct flight {
@@ -35,7 +37,8 @@ struct swarm {
     bool has_stepped;    /* the wall clock jumped: ids may have to wait for a lease */
     bool has_lost_names; /* the sync of a directory failed */
     bool walks_often;
-    bool is_small; /* the disk may run full */
+    bool is_small;  /* the disk may run full */
+    bool has_large; /* some files grow to more than one checksum group (63.5 MiB) */
     uint32_t number;
     uint8_t metadata[METADATA_MAX];
 };
@@ -81,6 +84,8 @@ static void draw_sizes(struct swarm *swarm, struct store_lab_options *options)
     struct store_config *store = &options->store;
     bool has_blocks = chance(swarm, 8); /* slots with block tables */
     store->single_min = has_blocks ? 90000 : singles[below(swarm, ARRAY_LEN(singles))];
+    if (swarm->has_large && store->single_min < 8192)
+        store->single_min = 8192; /* zeros of a large file may have to be written in such pieces */
     store->inline_max = inlines[below(swarm, ARRAY_LEN(inlines))];
     if (store->inline_max > store->single_min)
         store->inline_max = store->single_min;
@@ -120,12 +125,24 @@ static void draw_options(struct swarm *swarm, struct store_lab_options *options)
         options->disk.capacity = (1 << 20) + (64 << 10) + logs + chunks;
         options->reserve_bytes = 128 << 10;
     }
+    if (swarm->has_large) {
+        swarm->is_small = false;
+        options->disk.capacity = 4 << 28;
+        options->reserve_bytes = 0;
+        options->store.piece_size = chance(swarm, 50) ? 65536 : 262144;
+        if (chance(swarm, 70)) { /* a whole download fits between two writes of a change */
+            options->disk.read_ns = 1000;
+            options->disk.write_ns = 3000000;
+        }
+    }
     swarm->fault = chance(swarm, 45)
                        ? (enum store_swarm_fault)(1 + below(swarm, SWARM_FAULT_COUNT - 1))
                        : SWARM_FAULT_NONE;
     swarm->walks_often = chance(swarm, 5) || swarm->options->trace;
     static const uint8_t widths[] = {1, 2, 4, 6};
     swarm->in_flight_max = widths[below(swarm, ARRAY_LEN(widths))];
+    if (swarm->has_large)
+        swarm->in_flight_max = IN_FLIGHT_MAX;
 }
 
 /* Sizes around every edge that there is, and small ones most of the time. */
@@ -135,6 +152,8 @@ static uint32_t draw_size(struct swarm *swarm)
     uint32_t edges[] = {0, 1, config->inline_max, config->single_min, 4096, 65536,
         config->piece_size, config->chunk_size / 2};
     uint32_t size;
+    if (swarm->has_large && chance(swarm, 20)) /* a single file, which may grow */
+        return config->single_min + (uint32_t)below(swarm, 4096);
     switch (below(swarm, 8)) {
     case 0:
         size = edges[below(swarm, ARRAY_LEN(edges))] + (uint32_t)below(swarm, 3);
@@ -162,6 +181,22 @@ static struct model_content *draw_content(struct swarm *swarm, uint32_t size)
     return content;
 }
 
+static uint64_t size_of(const struct model_file *file)
+{
+    return file->current.content ? file->current.content->size : 0;
+}
+
+/* So large that its tail lies about the border of the first two groups. */
+static bool is_large(const struct model_file *file)
+{
+    return size_of(file) > LARGE_SIZE - 2 * LARGE_TAIL;
+}
+
+static uint64_t draw_large_size(struct swarm *swarm)
+{
+    return LARGE_SIZE - LARGE_TAIL + below(swarm, 2 * LARGE_TAIL);
+}
+
 static struct model_file *draw_file(struct swarm *swarm, bool wants_changeable)
 {
     struct model_file *files[FILES_MAX];
@@ -180,6 +215,9 @@ static struct model_file *draw_file(struct swarm *swarm, bool wants_changeable)
     }
     if (count == 0)
         return NULL;
+    for (unsigned i = 0; swarm->has_large && i < count; i++)
+        if (is_large(files[i]) && chance(swarm, 60))
+            return files[i];
     /* the same few again and again, so that operations meet */
     unsigned last = count > 3 && chance(swarm, 40) ? 3 : count;
     return files[count - 1 - below(swarm, last)];
@@ -238,7 +276,7 @@ static void begin_upload(struct swarm *swarm, struct flight *flight)
     request->size_known = chance(swarm, 50);
     request->size = content->size;
     request->crc_known = chance(swarm, 30);
-    request->crc = crc32_update(0, content->data, content->size);
+    request->crc = model_content_crc(content);
     request->metadata = span_of(swarm->metadata, below(swarm, 3) ? 0 : below(swarm, METADATA_MAX));
     request->content_type = span_of(text, sizeof text - 1);
     request->suffix = chance(swarm, 50) ? span_of(text + 6, 3) : span_of(NULL, 0);
@@ -262,9 +300,9 @@ static void begin_upload(struct swarm *swarm, struct flight *flight)
     upload->metadata_size = request->metadata.size;
     unsigned loop = (unsigned)below(swarm, swarm->lab.options.loop_count);
     launch(swarm, flight, &swarm->lab.stores[loop]);
-    sim_world_note(swarm->world, "#%u upload %zu bytes%s%s%s", flight->number, content->size,
-        request->ack == ACK_MEMORY ? " from memory" : "", request->is_mutable ? " mutable" : "",
-        flight->expects_refusal ? " (bad)" : "");
+    sim_world_note(swarm->world, "#%u upload %llu bytes%s%s%s", flight->number,
+        (unsigned long long)content->size, request->ack == ACK_MEMORY ? " from memory" : "",
+        request->is_mutable ? " mutable" : "", flight->expects_refusal ? " (bad)" : "");
 }
 
 static struct store *any_store(struct swarm *swarm, const struct fid *fid)
@@ -274,16 +312,25 @@ static struct store *any_store(struct swarm *swarm, const struct fid *fid)
     return &swarm->lab.stores[below(swarm, swarm->lab.options.loop_count)];
 }
 
+/* Mostly around the border of the groups: a whole download takes long. */
+static void draw_range(struct swarm *swarm, const struct model_file *file, struct find *find)
+{
+    uint64_t size = file->current.content ? size_of(file) : 100;
+    if (is_large(file) && chance(swarm, 95)) {
+        find->offset = size - below(swarm, 2 * LARGE_TAIL);
+        find->size = below(swarm, 2 * LARGE_TAIL);
+    } else if (chance(swarm, 40)) {
+        find->offset = below(swarm, size + 2);
+        find->size = below(swarm, size + 10);
+    }
+}
+
 static void begin_find(struct swarm *swarm, struct flight *flight)
 {
     struct model_file *file = flight->file;
     struct store_call *call = flight->call = call_new(swarm, CALL_FIND);
     call->find.fid = file->fid;
-    uint64_t size = file->current.content ? file->current.content->size : 100;
-    if (chance(swarm, 40)) {
-        call->find.offset = below(swarm, size + 2);
-        call->find.size = below(swarm, size + 10);
-    }
+    draw_range(swarm, file, &call->find);
     if (chance(swarm, 10))
         call->find.if_version = (struct version){
             file->current.version + below(swarm, 2), swarm->lab.options.store.machine};
@@ -309,16 +356,12 @@ static struct version draw_if_version(struct swarm *swarm, const struct model_fi
     return (struct version){counter ? counter : 1, swarm->lab.options.store.machine};
 }
 
-static void begin_modify(struct swarm *swarm, struct flight *flight)
+/* Mode and offset; returns the size of the body. */
+static uint32_t draw_change(
+    struct swarm *swarm, const struct model_file *file, struct model_change *change)
 {
-    struct model_file *file = flight->file;
-    struct store_call *call = flight->call = call_new(swarm, CALL_MODIFY);
-    struct modify_request *request = &call->modify.request;
-    uint64_t size = file->current.content ? file->current.content->size : 0;
-    struct model_change *change = flight->change = SIM_NEW(struct model_change);
-    change->kind = MODEL_MODIFY;
-    request->fid = file->fid;
-    request->mode = change->mode = (uint8_t)(1 + below(swarm, 4));
+    uint64_t size = size_of(file);
+    change->mode = (uint8_t)(1 + below(swarm, 4));
     uint32_t body = draw_size(swarm);
     if (change->mode == MODIFY_APPEND && size > swarm->size_max)
         body = (uint32_t)below(swarm, 100);
@@ -328,6 +371,51 @@ static void begin_modify(struct swarm *swarm, struct flight *flight)
     } else if (change->mode == MODIFY_WRITE) {
         change->offset = below(swarm, size + 1) + (chance(swarm, 3) ? 1 : 0);
     }
+    return body;
+}
+
+/* It is a single file already, so that it grows by a hole. */
+static bool grows_large(struct swarm *swarm, const struct model_file *file)
+{
+    unsigned count = 0;
+    if (!swarm->has_large || size_of(file) <= swarm->lab.options.store.single_min)
+        return false;
+    LIST_EACH (node, &swarm->model.files)
+        count += is_large(CONTAINER_OF(node, struct model_file, link));
+    return count < LARGE_FILES_MAX;
+}
+
+/* In place, around the border of the groups, most of the time; else the file is made small again. */
+static uint32_t draw_large_change(
+    struct swarm *swarm, const struct model_file *file, struct model_change *change)
+{
+    unsigned choice = (unsigned)below(swarm, 100);
+    uint32_t body = (uint32_t)below(swarm, swarm->lab.options.store.single_min);
+    if (!is_large(file) || choice < 15) {
+        change->mode = MODIFY_TRUNCATE;
+        change->offset = draw_large_size(swarm);
+        return 0;
+    }
+    if (choice >= 95)
+        return draw_change(swarm, file, change);
+    change->mode = choice < 75 ? MODIFY_WRITE : MODIFY_APPEND;
+    if (change->mode == MODIFY_WRITE)
+        change->offset = size_of(file) - below(swarm, 2 * LARGE_TAIL);
+    return body;
+}
+
+static void begin_modify(struct swarm *swarm, struct flight *flight)
+{
+    struct model_file *file = flight->file;
+    struct store_call *call = flight->call = call_new(swarm, CALL_MODIFY);
+    struct modify_request *request = &call->modify.request;
+    struct model_change *change = flight->change = SIM_NEW(struct model_change);
+    change->kind = MODEL_MODIFY;
+    request->fid = file->fid;
+    uint32_t body = grows_large(swarm, file) || is_large(file)
+                        ? draw_large_change(swarm, file, change)
+                        : draw_change(swarm, file, change);
+    request->mode = change->mode;
     change->content = draw_content(swarm, body);
     request->offset = change->offset;
     store_call_set_content(call, change->content->data, body);
@@ -338,7 +426,7 @@ static void begin_modify(struct swarm *swarm, struct flight *flight)
         request->size_known = chance(swarm, 50);
         request->size = body;
         request->crc_known = chance(swarm, 30);
-        request->crc = crc32_update(0, change->content->data, body);
+        request->crc = model_content_crc(change->content);
         if (chance(swarm, 3) && body > 1) {
             call->cut_at = below(swarm, body);
             call->piece_max = 1 + body / 3;
@@ -413,8 +501,7 @@ static void upload_told(struct swarm *swarm, struct flight *flight)
     bool is_memory = result->ack == ACK_MEMORY && !swarm->options->acknowledges_early;
     if (flight->expects_refusal)
         fail(swarm, "#%u: a bad upload was acknowledged", flight->number);
-    if (result->size != content->size
-        || result->crc != crc32_update(0, content->data, content->size))
+    if (result->size != content->size || result->crc != model_content_crc(content))
         fail(swarm, "#%u: told %llu bytes, CRC %08x", flight->number,
             (unsigned long long)result->size, result->crc);
     if (is_memory && flight->call->upload.request.ack != ACK_MEMORY)
@@ -451,7 +538,7 @@ static void change_told(struct swarm *swarm, struct flight *flight)
             kind_name(flight), clock_of(flight), (unsigned long long)result->version.counter,
             (unsigned long long)result->size, result->existed);
     const struct model_content *content = flight->file->current.content;
-    if (is_modify && is_possible && result->crc != crc32_update(0, content->data, content->size))
+    if (is_modify && is_possible && result->crc != model_content_crc(content))
         fail(swarm, "#%u: modify of %llx told a wrong CRC", flight->number, clock_of(flight));
     sim_world_note(swarm->world, "#%u told: version %llu, %llu bytes", flight->number,
         (unsigned long long)result->version.counter, (unsigned long long)result->size);
@@ -484,7 +571,7 @@ static bool range_matches(
     uint64_t left = state->content->size - offset;
     uint64_t want = size == 0 || size > left ? left : size;
     return call->found_size == want
-           && (want == 0 || memcmp(call->found, state->content->data + offset, (size_t)want) == 0);
+           && model_content_matches(state->content, offset, span_of(call->found, (size_t)want));
 }
 
 static bool read_matches(const struct store_call *call, const struct model_state *state)
@@ -733,10 +820,11 @@ static void clear_faults(struct swarm *swarm)
 /* Turn the world until an operation ends; false: the process died, or hangs. */
 static bool wait_for_one(struct swarm *swarm)
 {
-    bool happened = sim_world_run_until(swarm->world, something_happened, swarm, PATIENCE_NS);
+    uint64_t patience_ns = swarm->has_large ? PATIENCE_LARGE_NS : PATIENCE_NS;
+    bool happened = sim_world_run_until(swarm->world, something_happened, swarm, patience_ns);
     if (!happened && swarm->has_fault) { /* what waits for a fault to pass goes on then */
         clear_faults(swarm);
-        happened = sim_world_run_until(swarm->world, something_happened, swarm, PATIENCE_NS);
+        happened = sim_world_run_until(swarm->world, something_happened, swarm, patience_ns);
     }
     if (!happened) {
         describe_hang(swarm);
@@ -837,14 +925,28 @@ static bool live(struct swarm *swarm, unsigned operations)
     return true;
 }
 
-static err_t read_file(struct swarm *swarm, const struct model_file *file, struct store_call **ret)
+static err_t read_from(
+    struct swarm *swarm, const struct model_file *file, uint64_t offset, struct store_call **ret)
 {
     struct store_call *call = store_call_new(swarm->world, CALL_FIND, 1);
     call->find.fid = file->fid;
+    call->find.offset = offset;
     *ret = call;
     return store_call_run(call, &swarm->lab, store_lab_owner(&swarm->lab, &file->fid))
                ? call->err
                : ERR(INTERRUPTED, 0);
+}
+
+/* Of a large file most of the time only what changes reach is read. */
+static err_t read_file(struct swarm *swarm, const struct model_file *file, struct store_call **ret)
+{
+    if (!is_large(file) || chance(swarm, 10))
+        return read_from(swarm, file, 0, ret);
+    err_t err = read_from(swarm, file, LARGE_SIZE - 2 * LARGE_TAIL, ret);
+    if (!err_has(err, ERR_CODE_RANGE))
+        return err;
+    store_call_free(*ret);
+    return read_from(swarm, file, 0, ret);
 }
 
 /* Every file is read whole, and is one of what it may be; from here on it is that. */
@@ -868,11 +970,11 @@ static bool settle(struct swarm *swarm)
         else
             fail(swarm,
                 "after a restart %llx gives %s, version %llu, %zu bytes; %u states are possible, "
-                "the newest version %llu, %zu bytes%s",
+                "the newest version %llu, %llu bytes%s",
                 (unsigned long long)file->fid.identity.clock, err_name(err.code),
                 (unsigned long long)call->version.counter, call->found_size, candidates.count,
                 (unsigned long long)file->current.version,
-                file->current.content ? file->current.content->size : 0,
+                file->current.content ? (unsigned long long)file->current.content->size : 0,
                 file->current.content ? "" : " (deleted)");
         model_candidates_free(&candidates);
         store_call_free(call);
@@ -1025,6 +1127,7 @@ void store_swarm_run(const struct store_swarm_options *options, struct store_swa
     struct swarm *swarm = SIM_NEW(struct swarm);
     swarm->options = options;
     swarm->result = ret;
+    swarm->has_large = options->has_large || options->seed % STORE_SWARM_LARGE == 0;
     swarm->world = sim_world_new(options->seed);
     sim_world_trace_to(swarm->world, options->trace);
     prng_init(&swarm->prng, options->seed ^ UINT64_C(0x73776172));
