@@ -59,6 +59,7 @@ struct upload {
     struct io_op op;
     struct iovec iov;
     uint32_t written, meta_size;
+    struct clock_hold clock_hold; /* of the new id, until its record is appended */
     struct log_append append;
     struct log_waiter log_waiter;
     struct packed_apply apply;
