@@ -133,11 +133,13 @@ static int read_pick(struct machine *machine)
         return machine_fail(machine, ERR(NOT_FOUND, 0));
     bool is_current = segment->number == log->segment.number;
     read->limit = is_current ? log->offset : log->options.segment_size;
-    bool is_open = read->handle.fd != IO_FD_NONE && read->segment.number == segment->number;
+    bool is_open = read->handle.fd != IO_FD_NONE && read->segment.number == segment->number
+                   && read->offset > 0; /* its header was read */
     if (is_open && read->offset_lsn <= read->lsn)
         return look_at(read, read->offset);
     io_handle_close(log->options.io, &read->handle);
     read->segment = (struct log_segment_header){.number = segment->number};
+    read->offset = 0;
     read->offset_lsn = segment->first_lsn;
     binlog_segment_path(read->path, log->segment.stream, segment->number);
     return read_submit(read, READ_OPENED,
@@ -155,7 +157,6 @@ static int read_opened(struct machine *machine)
         return machine_fail(machine, ERR(NOT_FOUND, 0));
     if (read->op.result < 0)
         return machine_fail(machine, ERR_RESULT(read->op.result));
-    read->offset = 0;
     read->got = 0;
     return READ_HEADER;
 }
@@ -221,9 +222,12 @@ static size_t window_size(const struct log_read *read)
     return left < read->window ? (size_t)left : read->window;
 }
 
-/* Rot as far as the segment goes: what it still should hold is lost. */
+/* Rot as far as the segment goes: what it still should hold is lost. What is written there later begins
+ * at its end. */
 static int end_seeking(struct log_read *read)
 {
+    read->offset = read->limit;
+    read->offset_lsn = read->last_lsn + 1;
     read->lsn_next = read->last_lsn + 1;
     return machine_fail(&read->machine, ERR(CORRUPT, 0));
 }
@@ -290,8 +294,8 @@ static enum found judge(
     if (err_is(log_batch_check(bytes, &read->segment, ret)) || ret->record_count == 0
         || ret->first_lsn + ret->record_count - 1 > read->last_lsn)
         return FOUND_BAD;
-    bool is_expected = read->is_seeking ? ret->first_lsn > read->offset_lsn
-                                        : ret->first_lsn == read->offset_lsn;
+    bool is_expected =
+        read->is_seeking ? ret->first_lsn > read->offset_lsn : ret->first_lsn == read->offset_lsn;
     return is_expected ? FOUND_GOOD : FOUND_BAD;
 }
 
@@ -337,8 +341,8 @@ static int take_batches(struct log_read *read)
         found = judge(read, at, &header, &size);
         if (found != FOUND_GOOD)
             break;
-        struct span records = span_of(
-            read->buffer + at + LOG_BATCH_HEADER_SIZE, header.used - LOG_BATCH_HEADER_SIZE);
+        struct span records =
+            span_of(read->buffer + at + LOG_BATCH_HEADER_SIZE, header.used - LOG_BATCH_HEADER_SIZE);
         if (!take_batch(read, records, header.first_lsn, header.record_count)) {
             found = FOUND_BAD;
             break;
@@ -359,12 +363,12 @@ static int take_batches(struct log_read *read)
     return at == 0 ? look_at_batch(read, offset, size) : look_at(read, offset);
 }
 
-/* A page that cannot be read: narrow the window down to it, then step over it. */
+/* A page that cannot be read: try again, narrow the window down to it, then step over it. */
 static int step_over(struct log_read *read)
 {
     if (++read->refusals > READ_REFUSALS_MAX)
         return machine_fail(&read->machine, ERR(IO, EIO));
-    if (window_size(read) > LOG_PAGE && !read->is_whole)
+    if (read->refusals == 1 || (window_size(read) > LOG_PAGE && !read->is_whole))
         return look_at(read, read->offset);
     return seek_on(read, read->offset);
 }
@@ -430,8 +434,8 @@ bool log_tail_read(struct log_tail *tail, struct log_read *read, struct machine 
     if (read->lsn > log->lsn_durable)
         return true;
     if (log_ring_has(&tail->ring, read->lsn)) {
-        read->size = log_ring_get(&tail->ring, read->lsn, &read->cursor, read->buffer,
-            read->capacity, &read->lsn_next);
+        read->size = log_ring_get(
+            &tail->ring, read->lsn, &read->cursor, read->buffer, read->capacity, &read->lsn_next);
         tail->ring_reads++;
         return true;
     }

@@ -34,7 +34,7 @@ struct log_read {
     uint8_t *buffer;
     size_t capacity;
     err_t err;
-    size_t size;       /* out: bytes of whole records at the start of buffer, as in the log; 0: none */
+    size_t size; /* out: bytes of whole records at the start of buffer, as in the log; 0: none */
     uint64_t lsn_next; /* out: where to go on */
     /* its own */
     struct owner owner; /* of the handle, from log_read_open to log_read_close */
@@ -43,13 +43,13 @@ struct log_read {
     struct log_ring_cursor cursor;
     struct io_handle handle;
     struct log_segment_header segment; /* of the file that is open */
-    uint64_t offset, offset_lsn;       /* the batch that stands at offset should begin with this LSN */
-    uint64_t last_lsn;                 /* of the segment, as far as it is durable */
-    uint64_t limit;                    /* bytes of the file that may be read */
-    size_t window, got;                /* bytes to read at a time; read so far */
-    uint32_t refusals;                 /* bad places of the disk met in this read */
-    bool is_seeking;                   /* rot was met: the next good batch is looked for */
-    bool is_whole;                     /* the window is one batch */
+    uint64_t offset, offset_lsn; /* the batch that stands at offset should begin with this LSN */
+    uint64_t last_lsn;           /* of the segment, as far as it is durable */
+    uint64_t limit;              /* bytes of the file that may be read */
+    size_t window, got;          /* bytes to read at a time; read so far */
+    uint32_t refusals;           /* bad places of the disk met in this read */
+    bool is_seeking;             /* rot was met: the next good batch is looked for */
+    bool is_whole;               /* the window is one batch */
     struct io_op op;
     struct iovec iov;
     char path[LOG_NAME_MAX];

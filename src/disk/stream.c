@@ -291,8 +291,7 @@ static err_t stream_set_up(struct stream *stream)
     TRY(stream_take_memory(stream));
     TRY(stream_recover(stream, &position, &generation));
     TRY(stream_open_log(stream, &position));
-    log_tail_init(
-        &stream->tail, &stream->log, stream->ring_memory, stream->options.log_ring_size);
+    log_tail_init(&stream->tail, &stream->log, stream->ring_memory, stream->options.log_ring_size);
     stream->state = STREAM_OPEN;
     stream_watch_start(stream);
     checkpoint_start(stream->checkpoint, generation);

@@ -44,8 +44,9 @@ struct stream_options {
     uint64_t incarnation; /* of the storage at this start; raised when a tail was cut */
     uint32_t chunk_size;  /* bytes, valid for slotmap */
     uint32_t log_segment_size, log_buffer_size, log_segment_count_max;
-    uint32_t log_ring_size;    /* bytes, a multiple of 8: what was committed last, for log_tail; 0: none */
-    bool retains_log;          /* nothing is recycled before stream_retain() says so (budget permitting) */
+    uint32_t
+        log_ring_size; /* bytes, a multiple of 8: what was committed last, for log_tail; 0: none */
+    bool retains_log;  /* nothing is recycled before stream_retain() says so (budget permitting) */
     uint32_t free_slot_count;  /* free slots of a reopened chunk that are kept in memory */
     uint32_t chunk_count_max;  /* chunk files that fit the disk */
     uint32_t source_count_max; /* streams known, itself included; 0: SOURCE_COUNT_DEFAULT */
@@ -140,7 +141,7 @@ struct stream {
     uint64_t live_count;           /* files whose home is in this stream's own space */
     struct maker *maker;           /* see maker.h */
     struct checkpoint *checkpoint; /* see checkpoint.h */
-    struct log_tail tail; /* see log_tail.h */
+    struct log_tail tail;          /* see log_tail.h */
     uint8_t *ring_memory;
     struct machine watch; /* tells the watchers, from the run queue; see stream_watch.c */
     struct list watchers; /* struct stream_watcher */
