@@ -75,6 +75,7 @@ enum {
     READ_HEADER_READ,
     READ_BATCHES,
     READ_CHECK,
+    READ_SIZED,
     READ_UNWIND,
     READ_DONE,
     READ_STAGES
@@ -382,9 +383,26 @@ static int read_check(struct machine *machine)
         return step_over(read);
     if (read->op.result < 0)
         return machine_fail(machine, ERR_RESULT(read->op.result));
-    if (read->op.result == 0)
-        return end_seeking(read);
     count_read(read);
+    if (read->got == window_size(read))
+        return read->is_seeking ? seek(read) : take_batches(read);
+    return read_submit(read, READ_SIZED,
+        (struct io_op){.kind = IO_STAT, .fd = read->handle.fd, .ret_stat = &read->stat});
+}
+
+/* A read was short: by chance, or the file is, because a crash came before it was zeroed to its end. */
+static int read_sized(struct machine *machine)
+{
+    struct log_read *read = read_of(machine);
+    if (is_recycled(read))
+        return machine_fail(machine, ERR(NOT_FOUND, 0));
+    if (read->op.result < 0)
+        return machine_fail(machine, ERR_RESULT(read->op.result));
+    uint64_t size = read->stat.size / LOG_PAGE * LOG_PAGE;
+    if (read->limit > size)
+        read->limit = size;
+    if (read->offset + LOG_PAGE > read->limit)
+        return end_seeking(read);
     if (read->got < window_size(read))
         return READ_BATCHES;
     return read->is_seeking ? seek(read) : take_batches(read);
@@ -417,7 +435,8 @@ static const struct stage read_stages[READ_STAGES] = {
     [READ_HEADER_READ] = {"header-read", read_header_read, BIT(READ_HEADER) | BIT(READ_BATCHES),
         5000},
     [READ_BATCHES] = {"batches", read_batches, BIT(READ_CHECK), 0},
-    [READ_CHECK] = {"check", read_check, BIT(READ_BATCHES), 5000},
+    [READ_CHECK] = {"check", read_check, BIT(READ_BATCHES) | BIT(READ_SIZED), 5000},
+    [READ_SIZED] = {"sized", read_sized, BIT(READ_BATCHES), 5000},
     [READ_UNWIND] = {"unwind", read_unwind, BIT(READ_DONE), 0},
     [READ_DONE] = {"done", read_done, 0, 0},
 };

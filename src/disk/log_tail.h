@@ -52,6 +52,7 @@ struct log_read {
     bool is_whole;               /* the window is one batch */
     struct io_op op;
     struct iovec iov;
+    struct io_stat stat;
     char path[LOG_NAME_MAX];
 };
 

@@ -19,3 +19,5 @@ cairn_test(storage_check_test SOURCES unit/storage/check_test.c unit/storage/hal
     LINKS cairn_storage)
 cairn_test(storage_members_test SOURCES unit/storage/members_test.c LINKS cairn_storage)
 cairn_test(storage_route_test SOURCES unit/storage/route_test.c LINKS cairn_storage)
+cairn_test(storage_follow_test SOURCES unit/storage/follow_test.c unit/storage/stand.c
+    LINKS cairn_sim_store)
