@@ -40,7 +40,7 @@ struct bench_reader {
 };
 
 void log_bench_init(struct log_bench *bench, uint64_t seed, size_t ring_size);
-/** Recover and open. */
+/** Recover and open. Errors: those of log_scan_run and binlog_open. */
 MUST err_t log_bench_open(struct log_bench *bench);
 /** Nothing may be under way, no reader open. */
 void log_bench_close(struct log_bench *bench);
@@ -60,12 +60,12 @@ void bench_reader_open(struct bench_reader *reader, struct log_bench *bench, uin
 void bench_reader_close(struct bench_reader *reader, struct log_bench *bench);
 /** Begin a read; it may be done at once. */
 void bench_reader_begin(struct bench_reader *reader, struct log_bench *bench);
-/** One read, to its end. Judges what it gave. */
-err_t bench_reader_read(struct bench_reader *reader, struct log_bench *bench);
+/** One read, to its end. Judges what it gave. Errors: those of log_tail_read. */
+MUST err_t bench_reader_read(struct bench_reader *reader, struct log_bench *bench);
 /** Judge a read that is over: every record is the one written, in order; moves reader->lsn behind what was
- * read or lost. Returns false if something is wrong (also with EXPECT if `must`). */
+ * read or lost. False: something is wrong. */
 bool bench_reader_judge(struct bench_reader *reader, const struct log_bench *bench);
-/** Read to the durable end; the first error ends it. */
-err_t bench_reader_drain(struct bench_reader *reader, struct log_bench *bench);
+/** Read to the durable end; the first error ends it. Errors: those of log_tail_read. */
+MUST err_t bench_reader_drain(struct bench_reader *reader, struct log_bench *bench);
 
 #endif
