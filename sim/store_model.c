@@ -2,53 +2,25 @@
 
 #include "sim/mem.h"
 
-/* ---- contents ---- */
-
-struct model_content *model_content_new(const void *data, size_t size)
-{
-    struct model_content *content = sim_alloc(sizeof *content + size);
-    content->references = 1;
-    content->size = size;
-    if (data && size > 0)
-        memcpy(content->data, data, size);
-    return content;
-}
-
-struct model_content *model_content_ref(struct model_content *content)
-{
-    if (content)
-        content->references++;
-    return content;
-}
-
-void model_content_unref(struct model_content *content)
-{
-    if (content && --content->references == 0)
-        sim_free(content);
-}
-
 /* ---- what a change does to a state ---- */
 
 static struct model_content *change_content(
-    const struct model_change *change, const struct model_content *old)
+    const struct model_change *change, struct model_content *old)
 {
-    size_t old_size = old->size, size = change->content ? change->content->size : 0;
-    size_t at = 0, total = size;
-    if (change->mode == MODIFY_TRUNCATE) {
-        total = (size_t)change->offset;
-    } else if (change->mode == MODIFY_APPEND) {
-        at = old_size;
-        total = at + size;
-    } else if (change->mode == MODIFY_WRITE) {
-        at = (size_t)change->offset;
-        total = at + size > old_size ? at + size : old_size;
+    const struct model_content *body = change->content;
+    struct span bytes = body ? span_of(body->data, body->size) : span_of(NULL, 0);
+    uint64_t end;
+    switch (change->mode) {
+    case MODIFY_TRUNCATE:
+        return model_content_edit(old, 0, span_of(NULL, 0), change->offset);
+    case MODIFY_APPEND:
+        return model_content_edit(old, old->size, bytes, old->size + bytes.size);
+    case MODIFY_WRITE:
+        end = change->offset + bytes.size;
+        return model_content_edit(old, change->offset, bytes, end > old->size ? end : old->size);
+    default:
+        return model_content_ref(change->content);
     }
-    struct model_content *content = model_content_new(NULL, total);
-    if (change->mode != MODIFY_REPLACE)
-        memcpy(content->data, old->data, old_size < total ? old_size : total);
-    if (size > 0 && change->mode != MODIFY_TRUNCATE)
-        memcpy(content->data + at, change->content->data, size);
-    return content;
 }
 
 /* False: the change is refused on this state, nothing happens. The content made is the caller's. */

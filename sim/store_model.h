@@ -11,21 +11,11 @@
 #define CAIRN_SIM_STORE_MODEL_H
 
 #include "base/list.h"
+#include "sim/store_content.h"
 #include "wire/fid.h"
 #include "wire/msg.h"
 
 enum { MODEL_CANDIDATES_MAX = 128, MODEL_HISTORY_MAX = 16, MODEL_PENDING_MAX = 4 };
-
-/** Bytes that several states share. */
-struct model_content {
-    unsigned references;
-    size_t size;
-    uint8_t data[];
-};
-
-struct model_content *model_content_new(const void *data, size_t size);
-struct model_content *model_content_ref(struct model_content *content);
-void model_content_unref(struct model_content *content);
 
 /** content NULL: there is no such file. */
 struct model_state {

@@ -8,6 +8,8 @@
 #include "sim/store_model.h"
 #include "sim/store_walk.h"
 
+enum { STORE_SWARM_LARGE = 1000 };
+
 enum store_swarm_fault {
     SWARM_FAULT_NONE,
     SWARM_FAULT_WRITE,   /* some writes end with EIO */
@@ -22,6 +24,8 @@ enum store_swarm_fault {
 
 struct store_swarm_options {
     uint64_t seed;
+    bool
+        has_large; /* files of more than one checksum group; without it one seed in STORE_SWARM_LARGE */
     FILE *trace; /* NULL: none */
     /* canaries: mistakes that the swarm must find */
     const char *ignores_sync_of; /* syncs of what has this in its path do nothing; NULL: honest */

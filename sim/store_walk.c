@@ -294,16 +294,18 @@ static void walk_chunk(struct store_walk *walk, struct stream *stream, struct ch
 
 static void see_single(struct store_walk *walk, const char *path)
 {
-    uint8_t *bytes;
+    uint8_t bytes[SINGLE_META_MAX];
     struct slot_header header;
-    int64_t size = read_all(walk, path, &bytes);
-    bool is_good =
-        size > 0 && !err_is(single_meta_decode(span_of(bytes, (size_t)size), NULL, &header));
-    sim_free(bytes);
+    int64_t size = sim_file_size(walk->lab->node, path);
+    uint64_t head_size = size < SINGLE_META_MAX ? (uint64_t)size : SINGLE_META_MAX;
+    bool is_good = size > 0 && sim_file_read(walk->lab->node, path, 0, bytes, head_size) > 0
+                   && !err_is(single_meta_decode(span_of(bytes, head_size), NULL, &header));
     if (!is_good) {
         fail(walk, "%s: its header is bad", path);
         return;
     }
+    if (header.flags & SLOT_CHANGING)
+        fail(walk, "%s: its header is still marked", path);
     walk->disk_bytes += (uint64_t)size;
     walk->live_bytes += (uint64_t)size;
     struct model_file *file = store_model_find(walk->model, &header.identity);

@@ -101,6 +101,7 @@ static void binlog_switch_segment(struct binlog *log)
     next.number = log->next_number;
     next.salt = io_random(log->options.io);
     next.first_lsn = log->lsn_durable + 1;
+    binlog_find_segment(log, next.number)->first_lsn = next.first_lsn;
     next.previous_number = log->segment.number;
     next.previous_end = log->offset;
     log->segment = next;
@@ -176,6 +177,9 @@ static void binlog_publish(struct binlog *log, const struct log_buffer *buffer)
         at += record_view(buffer->data + at, &record);
         log->options.on_commit(log->options.context, &record);
     }
+    if (log->options.on_batch)
+        log->options.on_batch(log->options.context, buffer->first_lsn,
+            span_of(buffer->data + LOG_BATCH_HEADER_SIZE, buffer->used - LOG_BATCH_HEADER_SIZE));
 }
 
 static int commit_written(struct machine *machine)
@@ -365,6 +369,34 @@ void binlog_set_checkpoint(struct binlog *log, uint64_t lsn)
     binlog_prepare_kick(log);
 }
 
+uint64_t binlog_first_lsn(const struct binlog *log)
+{
+    uint64_t first = log->lsn_durable + 1;
+    for (uint32_t i = 0; i < log->segment_count; i++)
+        if (log->segments[i].first_lsn > 0 && log->segments[i].first_lsn < first)
+            first = log->segments[i].first_lsn;
+    return first;
+}
+
+/* Of segments that begin with the same LSN all but the last are empty. */
+const struct log_segment *binlog_segment_of(
+    const struct binlog *log, uint64_t lsn, uint64_t *ret_last)
+{
+    const struct log_segment *found = NULL;
+    uint64_t last = log->lsn_durable;
+    for (uint32_t i = 0; i < log->segment_count; i++) {
+        const struct log_segment *segment = &log->segments[i];
+        if (segment->first_lsn == 0)
+            continue;
+        if (segment->first_lsn > lsn && segment->first_lsn - 1 < last)
+            last = segment->first_lsn - 1;
+        if (segment->first_lsn <= lsn && (!found || segment->number > found->number))
+            found = segment;
+    }
+    *ret_last = last;
+    return found;
+}
+
 uint64_t binlog_bytes_since_checkpoint(const struct binlog *log)
 {
     uint64_t bytes = log->offset;
@@ -493,11 +525,14 @@ static err_t binlog_sync_directory(struct binlog *log)
 /* New segments stand behind the present ones until a recycled or zeroed file is there for `number`. */
 static err_t binlog_make_segments(struct binlog *log, uint64_t number)
 {
+    bool is_full = false;
     while (log->segment_count < LOG_SEGMENTS_MIN || !binlog_find_segment(log, number)) {
         uint64_t add = number;
         while (binlog_find_segment(log, add))
             add++;
         int old = log->segment_count >= LOG_SEGMENTS_MIN ? binlog_find_to_recycle(log) : -1;
+        if (old < 0 && (log->segment_count >= log->options.segment_count_max || is_full))
+            old = binlog_find_to_break(log);
         if (add == number && old >= 0) {
             binlog_segment_path(log->name, log->segment.stream, log->segments[old].number);
             binlog_segment_path(log->name_to, log->segment.stream, add);
@@ -507,12 +542,18 @@ static err_t binlog_make_segments(struct binlog *log, uint64_t number)
             int64_t result = io_call(log->options.io, &op);
             if (result < 0)
                 return ERR_RESULT(result);
-            log->segments[old].number = add;
+            log->segments[old] = (struct log_segment){.number = add};
             continue;
         }
         if (log->segment_count == LOG_SEGMENTS_MAX)
             return ERR(BUSY, 0);
-        TRY(segment_zero_now(log, add));
+        err_t err = segment_zero_now(log, add);
+        if (err_has(err, ERR_CODE_NO_SPACE) && !is_full && add == number
+            && log->segment_count >= LOG_SEGMENTS_MIN && binlog_find_to_break(log) >= 0) {
+            is_full = true; /* the file that is renamed to `add` replaces what was begun */
+            continue;
+        }
+        TRY(err);
         log->segments[log->segment_count++] = (struct log_segment){.number = add};
     }
     return binlog_sync_directory(log);
@@ -539,7 +580,8 @@ static err_t binlog_begin_segment(struct binlog *log, const struct binlog_positi
     log_segment_encode(&log->segment, log->segment_page);
     TRY(segment_open_now(log, number, &log->handle));
     TRY(segment_write_now(log, log->handle.fd, log->segment_page, LOG_PAGE, 0));
-    binlog_find_segment(log, number)->last_lsn = UINT64_MAX;
+    *binlog_find_segment(log, number) = (struct log_segment){
+        .number = number, .last_lsn = UINT64_MAX, .first_lsn = position->lsn_next};
     log->offset = LOG_PAGE;
     return ERR_OK;
 }
@@ -563,7 +605,8 @@ err_t binlog_open(struct binlog *log, const struct binlog_options *options,
         .is_direct = true,
         .lsn_next = position->lsn_next,
         .lsn_durable = position->lsn_next - 1,
-        .lsn_checkpoint = position->lsn_checkpoint};
+        .lsn_checkpoint = position->lsn_checkpoint,
+        .lsn_retained = options->retains ? 0 : UINT64_MAX};
     owner_open(&log->owner, "binlog", DIRECTION_OWN, io_now(options->io));
     list_init(&log->waiters);
     err_t err = binlog_set_up(log, position);

@@ -51,7 +51,8 @@ struct log_waiter {
 /** A segment file that exists. */
 struct log_segment {
     uint64_t number;
-    uint64_t last_lsn; /* 0 while current or unused */
+    uint64_t last_lsn;  /* 0 while unused, UINT64_MAX while current or made ready */
+    uint64_t first_lsn; /* 0: it is not part of the log */
 };
 
 struct binlog_options {
@@ -64,13 +65,18 @@ struct binlog_options {
     struct log_segment_header identity; /* uuids, machine, mount, stream, incarnation */
     /* called for each record of a batch when it is durable, in log order */
     void (*on_commit)(void *context, const struct record *record);
+    /* called behind these, once for the batch: its records, encoded one behind the other. May be NULL */
+    void (*on_batch)(void *context, uint64_t first_lsn, struct span records);
     /* called when a batch is durable or a record was released: the applied LSN may have moved */
     void (*on_moved)(void *context);
     /* called once when a write fails: fence the mount point */
     void (*on_failure)(void *context, err_t err);
     /* called when segments run short: take a checkpoint */
     void (*on_pressure)(void *context);
+    /* called when segments above the retained LSN had to be recycled. May be NULL */
+    void (*on_retention_broken)(void *context);
     void *context;
+    bool retains; /* nothing is recycled before binlog_retain() says so, while the budget allows */
 };
 
 struct binlog {
@@ -99,6 +105,7 @@ struct binlog {
     uint64_t lsn_next;
     uint64_t lsn_durable;
     uint64_t lsn_checkpoint;
+    uint64_t lsn_retained; /* records above it are kept while the budget allows; UINT64_MAX: none */
     struct log_segment segments[LOG_SEGMENTS_MAX];
     uint32_t segment_count;
     err_t failure;
@@ -158,6 +165,18 @@ uint64_t binlog_applied_lsn(const struct binlog *log);
 
 /** Segments whose records are all <= lsn may be recycled. */
 void binlog_set_checkpoint(struct binlog *log, uint64_t lsn);
+
+/** Keep segments with records above `lsn` while the log budget allows, checkpoint or not; UINT64_MAX:
+ * keep nothing. May go up or down. When nothing else is there to be recycled, appends go first:
+ * the oldest of these segments is, and on_retention_broken tells. */
+void binlog_retain(struct binlog *log, uint64_t lsn);
+
+/** The LSN that the log begins with; behind its durable end if it holds nothing. */
+uint64_t binlog_first_lsn(const struct binlog *log);
+/** The segment that holds record `lsn`, which is durable; *ret_last: the last durable LSN in it. NULL:
+ * it was recycled. */
+const struct log_segment *binlog_segment_of(
+    const struct binlog *log, uint64_t lsn, uint64_t *ret_last);
 
 /** Bytes of log since `lsn_checkpoint`, roughly: for the checkpoint's decision. */
 uint64_t binlog_bytes_since_checkpoint(const struct binlog *log);

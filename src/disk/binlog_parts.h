@@ -6,8 +6,10 @@
 
 enum { LOG_ZERO_PIECE = 1 << 20 }; /* zeros are written in pieces of this size */
 
-/** Index of the oldest segment that a checkpoint covers; -1: none. */
+/** Index of the oldest segment that a checkpoint covers and nobody needs; -1: none. */
 int binlog_find_to_recycle(const struct binlog *log);
+/** The same, also of those that somebody needs. */
+int binlog_find_to_break(const struct binlog *log);
 /** NULL: no such file. */
 struct log_segment *binlog_find_segment(struct binlog *log, uint64_t number);
 /** An operation in the mount point's directory, paid for by the log. */

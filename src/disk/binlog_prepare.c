@@ -6,17 +6,34 @@
 
 #include <errno.h>
 
-int binlog_find_to_recycle(const struct binlog *log)
+static int find_oldest(const struct binlog *log, uint64_t lsn_retained)
 {
     int oldest = -1;
     for (uint32_t i = 0; i < log->segment_count; i++) {
         const struct log_segment *segment = &log->segments[i];
-        bool is_free =
-            segment->number != log->segment.number && segment->last_lsn <= log->lsn_checkpoint;
+        bool is_needed = segment->first_lsn > 0 && segment->last_lsn > lsn_retained;
+        bool is_free = segment->number != log->segment.number
+                       && segment->last_lsn <= log->lsn_checkpoint && !is_needed;
         if (is_free && (oldest < 0 || segment->number < log->segments[oldest].number))
             oldest = (int)i;
     }
     return oldest;
+}
+
+int binlog_find_to_recycle(const struct binlog *log)
+{
+    return find_oldest(log, log->lsn_retained);
+}
+
+int binlog_find_to_break(const struct binlog *log)
+{
+    return find_oldest(log, UINT64_MAX);
+}
+
+void binlog_retain(struct binlog *log, uint64_t lsn)
+{
+    log->lsn_retained = lsn;
+    binlog_prepare_kick(log);
 }
 
 struct log_segment *binlog_find_segment(struct binlog *log, uint64_t number)
@@ -98,10 +115,16 @@ static int prepare_pick(struct machine *machine)
         return PREPARE_OPEN;
     }
     int old = binlog_find_to_recycle(log);
+    bool breaks = old < 0 && log->segment_count >= log->options.segment_count_max;
+    if (breaks)
+        old = binlog_find_to_break(log);
     if (old >= 0) {
         binlog_segment_path(log->name, log->segment.stream, log->segments[old].number);
         log->renamed_from = log->segments[old].number;
-        log->segments[old] = (struct log_segment){log->next_number, UINT64_MAX};
+        log->segments[old] =
+            (struct log_segment){.number = log->next_number, .last_lsn = UINT64_MAX};
+        if (breaks && log->options.on_retention_broken)
+            log->options.on_retention_broken(log->options.context);
         log->zeroed = log->options.segment_size;
         struct io_op op = binlog_segment_op(log, IO_RENAME);
         op.path = log->name;
@@ -224,7 +247,7 @@ static int prepare_retry(struct binlog *log)
 static int prepare_cleaned(struct machine *machine)
 {
     struct binlog *log = CONTAINER_OF(machine, struct binlog, prepare);
-    if (binlog_find_to_recycle(log) >= 0)
+    if (binlog_find_to_break(log) >= 0)
         return PREPARE_PICK;
     log->options.on_pressure(log->options.context);
     return prepare_sleep(log);

@@ -363,3 +363,18 @@ err_t log_scan_run(struct log_scan *scan, uint64_t lsn,
     }
     return err;
 }
+
+void log_scan_chain(struct log_scan *scan)
+{
+    uint64_t number = scan->end_number, last = scan->lsn_next - 1;
+    for (uint32_t i = scan->count; i-- > 0;) {
+        const struct log_segment_header *header = &scan->headers[i];
+        scan->files[i].first_lsn = 0;
+        if (number == 0 || header->number != number)
+            continue;
+        scan->files[i].first_lsn = header->first_lsn;
+        scan->files[i].last_lsn = last;
+        last = header->first_lsn - 1;
+        number = header->previous_number;
+    }
+}

@@ -42,4 +42,8 @@ MUST err_t log_scan_open(struct log_scan *scan);
 MUST err_t log_scan_run(struct log_scan *scan, uint64_t lsn,
     err_t (*visit)(void *context, const struct record *record), void *context);
 
+/** After log_scan_run: which files are the log, for those who read it later: their first and last LSNs
+ * (files[].first_lsn, last_lsn); that of the others is 0. */
+void log_scan_chain(struct log_scan *scan);
+
 #endif

@@ -757,7 +757,7 @@ err_t stream_recover(struct stream *stream, struct binlog_position *ret, uint64_
     struct recovery recovery;
     recovery_init(&recovery, stream);
     TRY(replay(&recovery));
-    const struct log_scan *scan = &recovery.scan;
+    struct log_scan *scan = &recovery.scan;
     bool is_clean = recovery.header.is_clean && scan->records == 0 && !scan->is_torn;
     uint64_t incarnation = recovery.header.incarnation + (is_clean ? 0 : 1);
     if (stream->options.incarnation < incarnation)
@@ -772,6 +772,7 @@ err_t stream_recover(struct stream *stream, struct binlog_position *ret, uint64_
         .previous_number = scan->end_number,
         .previous_end = scan->end_offset,
         .segment_count = scan->count};
+    log_scan_chain(scan);
     memcpy(ret->segments, scan->files, sizeof ret->segments);
     *ret_generation = recovery.header.generation;
     return ERR_OK;

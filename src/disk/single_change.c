@@ -39,6 +39,8 @@ static void head_read(struct single_chain *chain)
     size_t size = (size_t)chain->result;
     struct span head = span_of(change->buffer, size < BLOCKS_PAGE_SIZE ? size : BLOCKS_PAGE_SIZE);
     err_t err = single_meta_decode(head, &change->identity, &change->header);
+    if (!err_is(err) && change->header.flags & SLOT_CHANGING)
+        err = ERR(CORRUPT, 0); /* the record of that change is lost */
     if (err_is(err)) {
         chain_end(chain, err);
         return;
@@ -448,6 +450,19 @@ static void apply_step(struct single_chain *chain)
         apply_note(chain);
 }
 
+/* The new header, marked: readers of the old content stop, new ones wait at the lock. Nothing else is
+ * written before this write has ended, and all goes through the page cache: whoever read something of
+ * the change, and then reads the header, meets the mark or what came after it. */
+static void apply_mark(struct single_change *change)
+{
+    struct slot_header marked = change->header;
+    struct span meta = span_of(change->buffer + AT_META, change->meta_size);
+    uint8_t *bytes = change->buffer + AT_BLOCK; /* no block is needed any more */
+    marked.flags |= SLOT_CHANGING;
+    uint32_t size = single_meta_encode(&marked, slot_attributes(meta, &marked), bytes);
+    chain_write(&change->chain, change->handle.fd, span_of(bytes, size), 0, apply_step);
+}
+
 void single_change_apply(
     struct single_change *change, const struct record *stored, struct single_dirty *dirty)
 {
@@ -456,7 +471,10 @@ void single_change_apply(
     change->is_open = false; /* nothing to give back from here on */
     single_plan_begin(&change->plan, stored);
     chain_begin(&change->chain);
-    apply_step(&change->chain);
+    if (single_is_marked(change->old_size))
+        apply_mark(change);
+    else
+        apply_step(&change->chain);
 }
 
 static void abandoned(struct single_chain *chain)

@@ -11,6 +11,11 @@
  *             older record is needed, so that an append may write where the end was (birth, single.h)
  *   grow      zeros, as holes; else like append
  *
+ * Apply writes content, then entries, then the header. Readers take no lock; where they keep checksums
+ * in memory (the first 63.5 MiB) they notice. Of a larger file the new header is written first, with
+ * the flag CHANGING, and last without it. A crash between the two leaves the record behind the last
+ * checkpoint: recovery writes it all again.
+ *
  * open, prepare, apply, abandon each arrive at the machine, once; change->chain.err tells. The caller
  * holds the lock of the file from open to close. Bigger changes go out of place: single_writer. */
 #ifndef CAIRN_DISK_SINGLE_CHANGE_H

@@ -44,6 +44,13 @@ uint32_t single_meta_encode(const struct slot_header *header, struct span attrib
 MUST err_t single_meta_decode(
     struct span bytes, const struct identity *identity, struct slot_header *ret);
 
+/** Is a content of this size one whose change in place marks the header (SLOT_CHANGING) before it
+ * writes anything else? Those whose checksums are not all in the page behind the header. */
+static inline bool single_is_marked(uint64_t content_size)
+{
+    return content_size > (uint64_t)BLOCKS_PER_GROUP * BLOCK_SIZE;
+}
+
 /** The place of a record's file that is a single one: home, or else target, with the header that the
  * record brings. False: neither is. */
 bool single_record_meta(const struct record *record, struct span *ret_meta);

@@ -11,13 +11,15 @@ static uint8_t *reader_page(struct single_reader *reader)
 }
 
 /* The checksums that came with the header are those of its content, all of it: in the middle of a
- * change in place they are the new ones, and the header is the old one. What is in other checksum
- * pages (behind 63.5 MiB) can't be told from here. */
+ * change in place they are the new ones, and the header is the old one. Of a larger file the header
+ * tells. */
 static err_t reader_check_table(struct single_reader *reader)
 {
     const struct slot_header *header = &reader->header;
     uint64_t count = blocks_count(header->size);
-    if (!(header->flags & SLOT_MUTABLE) || count == 0 || count > BLOCKS_PER_GROUP)
+    if (header->flags & SLOT_CHANGING)
+        return ERR(CORRUPT, 0);
+    if (!(header->flags & SLOT_MUTABLE) || count == 0 || single_is_marked(header->size))
         return ERR_OK;
     if (reader->group != 0)
         return ERR(CORRUPT, 0);
@@ -113,13 +115,40 @@ static void page_read(struct single_chain *chain)
     reader_step(chain);
 }
 
+static void reader_end(struct single_chain *chain)
+{
+    struct single_reader *reader = reader_of(chain);
+    reader->data =
+        span_of(reader->into + (reader->from - reader->range.begin), reader->to - reader->from);
+    chain_end(chain, ERR_OK);
+}
+
+static void head_read_again(struct single_chain *chain)
+{
+    struct single_reader *reader = reader_of(chain);
+    bool is_there = chain->result == SLOT_HEADER_SIZE
+                    && memcmp(reader->again, reader->buffer, SLOT_HEADER_SIZE) == 0;
+    if (is_there)
+        reader_end(chain);
+    else
+        chain_end(chain, ERR(CORRUPT, 0));
+}
+
+/* Everything is read and matches its checksum; is it all of the content that the header names? */
+static void reader_finish(struct single_reader *reader)
+{
+    if (!(reader->header.flags & SLOT_MUTABLE) || !single_is_marked(reader->header.size))
+        reader_end(&reader->chain);
+    else
+        chain_read(
+            &reader->chain, reader->handle.fd, reader->again, SLOT_HEADER_SIZE, 0, head_read_again);
+}
+
 static void reader_step(struct single_chain *chain)
 {
     struct single_reader *reader = reader_of(chain);
     if (reader->at == reader->range.end) {
-        reader->data =
-            span_of(reader->into + (reader->from - reader->range.begin), reader->to - reader->from);
-        chain_end(chain, ERR_OK);
+        reader_finish(reader);
         return;
     }
     struct blocks_entry_place place = blocks_entry_place(reader->at / BLOCK_SIZE);

@@ -3,7 +3,12 @@
  *
  * A reader takes no lock. It sees the file as it was when it was opened: a replace does not reach it
  * (it holds the old file), a change in place makes it fail with CORRUPT where they meet. Whoever gets
- * CORRUPT takes the lock of the file, opens again and asks again; CORRUPT then is damage. */
+ * CORRUPT takes the lock of the file, opens again and asks again; CORRUPT then is damage.
+ *
+ * How they meet: the checksums of the first 63.5 MiB are kept from the open on, as those that the
+ * header's CRC is made of. A larger file's are read again and again; a change marks its header before
+ * it writes anything else (single_change.h). So what was read is the header's if the header still
+ * stands there, byte for byte, after it was read: one more read of 128 bytes per range. */
 #ifndef CAIRN_DISK_SINGLE_READER_H
 #define CAIRN_DISK_SINGLE_READER_H
 
@@ -26,11 +31,12 @@ struct single_reader {
     uint64_t from, to, at;     /* asked for; how far it is verified */
     uint8_t *into;
     char path[SINGLE_PATH_MAX];
+    uint8_t again[SLOT_HEADER_SIZE]; /* the header, after a range was read */
 };
 
 /** Open and read the header; with it come the checksums of the first 63.5 MiB. `buffer`
  * (SINGLE_READER_BUFFER bytes, aligned to 8) is lent until close. Arrives; reader->chain.err:
- * NOT_FOUND, CORRUPT (header), NO_RESOURCE, IO. A reader must be all zero before its first open. */
+ * NOT_FOUND, CORRUPT (header; or a change is under way), NO_RESOURCE, IO. A reader must be all zero before its first open. */
 void single_reader_open(struct single_reader *reader, const struct single_mount *mount,
     struct machine *machine, const struct identity *identity, uint8_t *buffer);
 
@@ -39,8 +45,8 @@ uint64_t single_reader_room(const struct single_reader *reader, uint64_t offset,
 
 /** Read [offset, offset + size), cut at the end of the content, into `into`, which has
  * single_reader_room() bytes and is lent until the arrival. Then reader->data has the bytes.
- * Errors: RANGE (offset behind the end), CORRUPT (a block differs from its checksum, or is missing),
- * IO. After an error other ranges may still be read. */
+ * Errors: RANGE (offset behind the end), CORRUPT (a block differs from its checksum, or is missing;
+ * or the file was changed in place since the open), IO. After an error other ranges may still be read. */
 void single_reader_read(struct single_reader *reader, uint64_t offset, uint64_t size, void *into);
 
 /** At any time but between a call and its arrival; nothing to do is fine. */

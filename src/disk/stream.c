@@ -14,44 +14,7 @@ void stream_fail(struct stream *stream, err_t err)
     stream->options.on_fence(stream, err);
     stream_serve_waiters(stream);
     binlog_withdraw(&stream->log, err);
-}
-
-/* ---- ids ---- */
-
-static void lease_renew(struct stream *stream)
-{
-    struct record record = {.kind = RECORD_LEASE,
-        .time_ns = io_wall(stream->options.io),
-        .watermark = atomic_load(&stream->options.clock->last) + ID_CLOCK_LEASE};
-    uint64_t wall = id_clock_of_wall(record.time_ns) + ID_CLOCK_LEASE;
-    if (record.watermark < wall)
-        record.watermark = wall;
-    if (stream->is_lease_out || !binlog_has_room(&stream->log, record_size(&record)))
-        return;
-    stream->is_lease_out = !err_is(binlog_append_detached(&stream->log, &record));
-}
-
-bool stream_take_clock(struct stream *stream, struct log_waiter *waiter, struct machine *machine,
-    uint64_t *ret, err_t *ret_err)
-{
-    *ret_err = ERR_OK;
-    if (stream->state != STREAM_OPEN) {
-        *ret_err = ERR(OFFLINE, 0);
-        return true;
-    }
-    uint64_t clock = id_clock_take(stream->options.clock, io_wall(stream->options.io));
-    if (clock > ID_CLOCK_MAX) {
-        *ret_err = ERR(BUSY, 0);
-        return true;
-    }
-    if (clock + ID_CLOCK_LEASE / 2 > stream->lease)
-        lease_renew(stream);
-    if (clock > stream->lease) {
-        binlog_wait(&stream->log, waiter, machine);
-        return false;
-    }
-    *ret = clock;
-    return true;
+    stream_watch_kick(stream);
 }
 
 /* ---- reservations ---- */
@@ -205,7 +168,21 @@ void stream_serve_waiters(struct stream *stream)
 
 static void on_log_commit(void *context, const struct record *record)
 {
-    stream_take_effect(context, record);
+    struct stream *stream = context;
+    stream_take_effect(stream, record);
+    stream_note_watermark(stream, record);
+}
+
+static void on_log_batch(void *context, uint64_t first_lsn, struct span records)
+{
+    struct stream *stream = context;
+    log_tail_commit(&stream->tail, first_lsn, records);
+    stream_watch_kick(stream);
+}
+
+static void on_log_retention_broken(void *context)
+{
+    stream_watch_kick(context);
 }
 
 static void on_log_moved(void *context)
@@ -243,6 +220,10 @@ static err_t stream_take_memory(struct stream *stream)
         TRY(mem_take(mem, &stream->owner, slotmap_memory_size(options->chunk_size), 0, &block));
         all[i]->map_memory = block;
     }
+    if (options->log_ring_size > 0) {
+        TRY(mem_take(mem, &stream->owner, options->log_ring_size, 0, &block));
+        stream->ring_memory = block;
+    }
     TRY(mem_take(mem, &stream->owner, sizeof(struct maker), 0, &block));
     stream->maker = block;
     TRY(mem_take(mem, &stream->owner, sizeof(struct checkpoint), 0, &block));
@@ -264,6 +245,8 @@ static void stream_give_back(struct stream *stream)
         checkpoint_fini(stream->checkpoint);
     if (stream->maker)
         maker_fini(stream->maker);
+    log_tail_fini(&stream->tail);
+    mem_give(mem, stream->ring_memory);
     mem_give(mem, stream->checkpoint);
     mem_give(mem, stream->maker);
     space_fini(&stream->space);
@@ -287,6 +270,9 @@ static err_t stream_open_log(struct stream *stream, const struct binlog_position
             .mount = options->mount,
             .stream = options->stream},
         .on_commit = on_log_commit,
+        .on_batch = on_log_batch,
+        .on_retention_broken = on_log_retention_broken,
+        .retains = options->retains_log,
         .on_moved = on_log_moved,
         .on_failure = on_log_failure,
         .on_pressure = on_log_pressure,
@@ -305,11 +291,13 @@ static err_t stream_set_up(struct stream *stream)
     TRY(stream_take_memory(stream));
     TRY(stream_recover(stream, &position, &generation));
     TRY(stream_open_log(stream, &position));
+    log_tail_init(&stream->tail, &stream->log, stream->ring_memory, stream->options.log_ring_size);
     stream->state = STREAM_OPEN;
+    stream_watch_start(stream);
     checkpoint_start(stream->checkpoint, generation);
     maker_start(stream->maker);
     checkpoint_request(stream->checkpoint);
-    lease_renew(stream);
+    stream_renew_lease(stream);
     return ERR_OK;
 }
 
@@ -320,6 +308,8 @@ err_t stream_open(struct stream *stream, const struct stream_options *options)
         stream->options.source_count_max = SOURCE_COUNT_DEFAULT;
     owner_open(&stream->owner, "stream", DIRECTION_OWN, io_now(options->io));
     list_init(&stream->space_waiters);
+    list_init(&stream->watchers);
+    list_init(&stream->held_clocks);
     lock_table_init(&stream->locks);
     stream->single_mount = (struct single_mount){options->io, options->root, options->stream};
     single_dirty_init(&stream->singles, &stream->single_mount);
@@ -359,9 +349,10 @@ bool stream_close_is_quiet(struct stream *stream)
             return false;
         stream->closing = STREAM_CLOSING_LOG;
         binlog_close_begin(&stream->log);
-        return binlog_is_quiet(&stream->log);
+        stream_watch_stop(stream);
+        return false;
     case STREAM_CLOSING_LOG:
-        return binlog_is_quiet(&stream->log);
+        return binlog_is_quiet(&stream->log) && !list_is_linked(&stream->watch.link);
     }
     return false;
 }

@@ -24,6 +24,7 @@
 #include "disk/chunkfile.h"
 #include "disk/clock.h"
 #include "disk/lock.h"
+#include "disk/log_tail.h"
 #include "disk/single.h"
 #include "disk/slotmap.h"
 #include "disk/source.h"
@@ -43,6 +44,9 @@ struct stream_options {
     uint64_t incarnation; /* of the storage at this start; raised when a tail was cut */
     uint32_t chunk_size;  /* bytes, valid for slotmap */
     uint32_t log_segment_size, log_buffer_size, log_segment_count_max;
+    uint32_t
+        log_ring_size; /* bytes, a multiple of 8: what was committed last, for log_tail; 0: none */
+    bool retains_log;  /* nothing is recycled before stream_retain() says so (budget permitting) */
     uint32_t free_slot_count;  /* free slots of a reopened chunk that are kept in memory */
     uint32_t chunk_count_max;  /* chunk files that fit the disk */
     uint32_t source_count_max; /* streams known, itself included; 0: SOURCE_COUNT_DEFAULT */
@@ -91,6 +95,18 @@ struct freed_slot {
     uint64_t lsn;
 };
 
+/** Who wants to know that the log has moved. Embedded by whoever does. */
+struct stream_watcher {
+    struct list link;
+    void (*moved)(struct stream_watcher *watcher);
+};
+
+/** The clock of an id whose upload is under way; embedded in the operation. All zero: none. */
+struct clock_hold {
+    struct list link; /* in stream->held_clocks */
+    uint64_t clock;
+};
+
 enum stream_state { STREAM_CLOSED, STREAM_OPEN, STREAM_FAILED };
 enum stream_closing { /* what the close waits for */
     STREAM_CLOSING_NOT,
@@ -125,6 +141,13 @@ struct stream {
     uint64_t live_count;           /* files whose home is in this stream's own space */
     struct maker *maker;           /* see maker.h */
     struct checkpoint *checkpoint; /* see checkpoint.h */
+    struct log_tail tail;          /* see log_tail.h */
+    uint8_t *ring_memory;
+    struct machine watch; /* tells the watchers, from the run queue; see stream_watch.c */
+    struct list watchers; /* struct stream_watcher */
+    bool is_watch_idle;
+    struct list held_clocks; /* struct clock_hold, ascending */
+    uint64_t watermark;      /* at the durable end of the log; never goes back */
     enum stream_closing closing;
     uint64_t lost_chunks, rotten_batches, replayed; /* found at start */
     bool was_torn;
@@ -153,6 +176,38 @@ void stream_close_end(struct stream *stream);
  * Errors: OFFLINE, BUSY (the clock is at its end). */
 MUST bool stream_take_clock(struct stream *stream, struct log_waiter *waiter,
     struct machine *machine, uint64_t *ret, err_t *ret_err);
+
+/** The id clock just taken is that of a file whose upload is under way: the watermark stays below it
+ * until stream_release_clock: its record is appended, or the operation unwinds. To be called before
+ * anything else is done on the stream. */
+void stream_hold_clock(struct stream *stream, struct clock_hold *hold, uint64_t clock);
+/** Nothing to do if none is held. */
+void stream_release_clock(struct clock_hold *hold);
+
+/** The watermark that belongs into a record which is appended now (before anything else happens):
+ * every id at or below it that was born in this stream has its upload before this record in the log, or
+ * is this record's, or will never have one. Ids taken later are above it, also after a crash. */
+uint64_t stream_watermark_stamp(struct stream *stream);
+/** The same at the durable end of the log: for who has read everything up to stream->log.lsn_durable
+ * (for who has not, the watermark of the last own record read counts, see struct record). Never goes
+ * back; moves on with the wall clock while nothing happens, by leases (so ask again and again). */
+uint64_t stream_watermark(struct stream *stream);
+
+/** watcher->moved is called when the durable LSN has moved, retained records were given up, or the
+ * stream has failed: soon, once for many, from the run queue (never inside a commit). It may read, watch,
+ * unwatch and start machines. */
+void stream_watch(struct stream *stream, struct stream_watcher *watcher);
+/** Nothing to do if it does not watch. */
+void stream_unwatch(struct stream_watcher *watcher);
+
+/** Keep records above `lsn` while the log budget allows; UINT64_MAX: nothing. May go up or down. */
+static inline void stream_retain(struct stream *stream, uint64_t lsn)
+{
+    binlog_retain(&stream->log, lsn);
+}
+/** The budget was needed: records above the retained LSN are gone (log_tail_first tells from where on the
+ * log goes). */
+bool stream_retain_is_broken(const struct stream *stream);
 
 /** Reserve a slot of `size` bytes. True: reservation->err tells, or reservation->place and ->ref are
  * there. False: call again when `machine` has arrived. A new reservation is all zero.
@@ -210,6 +265,16 @@ void stream_fail(struct stream *stream, err_t err);
  * order. The one place for own and received records. Chunks and sources that it names are in the
  * tables before it is appended (stream_chunk_add). */
 void stream_take_effect(struct stream *stream, const struct record *record);
+
+/** The log has something to tell its watchers. */
+void stream_watch_kick(struct stream *stream);
+/** Begin and end the machine that tells them: for stream_open and close. */
+void stream_watch_start(struct stream *stream);
+void stream_watch_stop(struct stream *stream);
+/** A record is durable: the watermark that it carries holds from here on. */
+void stream_note_watermark(struct stream *stream, const struct record *record);
+/** Renew the lease of ids, if that is not under way and there is room. */
+void stream_renew_lease(struct stream *stream);
 
 /** Try waiting reservations again (a chunk was made, slots became free). */
 void stream_serve_waiters(struct stream *stream);

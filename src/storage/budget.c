@@ -120,7 +120,8 @@ static void set_streams(const struct storage_budget_request *request, struct sto
 static uint64_t stream_bytes(const struct storage_config *config)
 {
     uint32_t chunk_size = (uint32_t)config->chunk_size;
-    uint64_t log = LOG_BUFFER_COUNT * config->log_buffer_size + LOG_PAGE + MIB;
+    /* buffers, and the ring of what was committed last */
+    uint64_t log = (LOG_BUFFER_COUNT + 1) * config->log_buffer_size + LOG_PAGE + MIB;
     uint64_t maps = STORAGE_STREAM_CHUNK_FILES * (uint64_t)slotmap_memory_size(chunk_size)
                     + (SLOTMAP_COPIES + 1) * (uint64_t)slotmap_image_size(chunk_size);
     uint64_t space = 2 * space_memory_size((uint32_t)config->free_slots, 1);

@@ -298,7 +298,7 @@ static err_t check_single(
         check->counts.live_bytes += header.size;
     }
     TRY(check_blocks(check, fd, &header, &is_good));
-    if (!is_good)
+    if (!is_good || header.flags & SLOT_CHANGING) /* marked, and no record to end it */
         check_note(check, CHECK_SINGLE_CONTENT, path, 0, id_of(check, &header, &header.other, id));
     return ERR_OK;
 }

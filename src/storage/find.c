@@ -9,6 +9,33 @@
  * file was changed in place: CONFLICT. */
 #include "storage/operation.h"
 
+/* ---- a second look ---- */
+
+/* A mismatch: a change under way, or damage. The lock tells. */
+static int look_again(struct second_look *second, struct machine *machine, struct store *store,
+    const struct fid *fid, int look)
+{
+    struct stream *stream;
+    if (store_owner_loop(store, fid) != store->config.loop_index)
+        return machine_fail(machine, ERR(UNAVAILABLE, 0));
+    err_t err = store_stream_of(store, fid, &stream);
+    if (err_is(err))
+        return machine_fail(machine, err);
+    second->is_taken = true;
+    second->stream = stream;
+    if (file_lock(&stream->locks, &second->lock, &fid->identity, machine))
+        return look;
+    return machine_wait_in(machine, look, 1);
+}
+
+static void second_look_end(struct second_look *second)
+{
+    if (second->is_taken)
+        file_unlock(&second->stream->locks, &second->lock);
+}
+
+/* ---- find ---- */
+
 enum { FIND_LOOK, FIND_OPENED, FIND_PIECE, FIND_PUT, FIND_UNWIND, FIND_DONE, FIND_STAGES };
 
 static struct find *find_of(struct machine *machine)
@@ -30,26 +57,9 @@ static int find_look(struct machine *machine)
     return wait;
 }
 
-static bool is_owned_here(const struct store *store, const struct fid *fid)
-{
-    return store_owner_loop(store, fid) == store->config.loop_index;
-}
-
-/* A mismatch: a change under way, or damage. The lock tells. */
 static int find_again(struct find *find)
 {
-    struct machine *machine = &find->machine;
-    if (!is_owned_here(find->store, &find->fid))
-        return machine_fail(machine, ERR(UNAVAILABLE, 0));
-    struct stream *stream;
-    err_t err = store_stream_of(find->store, &find->fid, &stream);
-    if (err_is(err))
-        return machine_fail(machine, err);
-    find->under_lock = true;
-    find->stream = stream;
-    if (file_lock(&stream->locks, &find->lock, &find->fid.identity, machine))
-        return FIND_LOOK;
-    return machine_wait_in(machine, FIND_LOOK, 1);
+    return look_again(&find->second, &find->machine, find->store, &find->fid, FIND_LOOK);
 }
 
 static err_t find_check(struct find *find)
@@ -79,7 +89,7 @@ static int find_opened(struct machine *machine)
 {
     struct find *find = find_of(machine);
     err_t err = find->object.err;
-    if (err_has(err, ERR_CODE_CORRUPT) && !find->under_lock)
+    if (err_has(err, ERR_CODE_CORRUPT) && !find->second.is_taken)
         return find_again(find);
     if (err_has(err, ERR_CODE_CORRUPT))
         find->store->corrupt_reads++;
@@ -92,11 +102,11 @@ static int find_piece(struct machine *machine)
 {
     struct find *find = find_of(machine);
     err_t err = find->object.err;
-    if (err_has(err, ERR_CODE_CORRUPT) && !find->is_told && !find->under_lock) {
+    if (err_has(err, ERR_CODE_CORRUPT) && !find->is_told && !find->second.is_taken) {
         object_close(&find->object);
         return find_again(find);
     }
-    if (err_has(err, ERR_CODE_CORRUPT) && find->is_told && !find->under_lock)
+    if (err_has(err, ERR_CODE_CORRUPT) && find->is_told && !find->second.is_taken)
         err = (err_t){err.site, ERR_CODE_CONFLICT, 0};
     if (err_has(err, ERR_CODE_CORRUPT))
         find->store->corrupt_reads++;
@@ -124,8 +134,7 @@ static int find_unwind(struct machine *machine)
 {
     struct find *find = find_of(machine);
     object_close(&find->object);
-    if (find->stream)
-        file_unlock(&find->stream->locks, &find->lock);
+    second_look_end(&find->second);
     return FIND_DONE;
 }
 
@@ -177,28 +186,12 @@ static int stat_look(struct machine *machine)
     return wait;
 }
 
-static int stat_again(struct stat_file *stat)
-{
-    struct machine *machine = &stat->machine;
-    if (!is_owned_here(stat->store, &stat->fid))
-        return machine_fail(machine, ERR(UNAVAILABLE, 0));
-    struct stream *stream;
-    err_t err = store_stream_of(stat->store, &stat->fid, &stream);
-    if (err_is(err))
-        return machine_fail(machine, err);
-    stat->under_lock = true;
-    stat->stream = stream;
-    if (file_lock(&stream->locks, &stat->lock, &stat->fid.identity, machine))
-        return STAT_LOOK;
-    return machine_wait_in(machine, STAT_LOOK, 1);
-}
-
 static int stat_opened(struct machine *machine)
 {
     struct stat_file *stat = stat_of(machine);
     err_t err = stat->object.err;
-    if (err_has(err, ERR_CODE_CORRUPT) && !stat->under_lock)
-        return stat_again(stat);
+    if (err_has(err, ERR_CODE_CORRUPT) && !stat->second.is_taken)
+        return look_again(&stat->second, machine, stat->store, &stat->fid, STAT_LOOK);
     stat->is_packed = stat->object.place.kind == PLACE_PACKED;
     return err_is(err) ? machine_fail(machine, err) : STAT_UNWIND;
 }
@@ -206,8 +199,7 @@ static int stat_opened(struct machine *machine)
 static int stat_unwind(struct machine *machine)
 {
     struct stat_file *stat = stat_of(machine);
-    if (stat->stream)
-        file_unlock(&stat->stream->locks, &stat->lock);
+    second_look_end(&stat->second);
     return STAT_DONE;
 }
 

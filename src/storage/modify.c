@@ -238,7 +238,7 @@ static int modify_append(struct machine *machine)
         .base = modify->object.header.version,
         .nonce = modify->request.nonce,
         .time_ns = modify->header.modify_ns,
-        .watermark = modify->stream->lease,
+        .watermark = stream_watermark_stamp(modify->stream),
         .home = modify->object.home,
         .total_size = modify->total};
     record_old_content(modify, &record);

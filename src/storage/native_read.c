@@ -2,6 +2,17 @@
  * owner of the file can judge, the owner does it (relay.c). */
 #include "storage/native_op.h"
 
+/* What only the owner of the file can judge is asked of it, as long as nothing was told. */
+static void read_over(struct native_op *op, err_t err)
+{
+    if (err_has(err, ERR_CODE_UNAVAILABLE) && !op->is_told)
+        native_relay_begin(op);
+    else if (err_is(err))
+        native_op_fail(op, err);
+    else
+        native_op_close(op);
+}
+
 /* ---- find ---- */
 
 void native_found_send(struct native_op *op, const struct slot_header *header,
@@ -52,14 +63,7 @@ static void find_known(struct find *find)
 
 static void find_over(struct find *find)
 {
-    struct native_op *op = find->context;
-    err_t err = find->machine.err;
-    if (err_has(err, ERR_CODE_UNAVAILABLE) && !op->is_told)
-        native_relay_begin(op);
-    else if (err_is(err))
-        native_op_fail(op, err);
-    else
-        native_op_close(op);
+    read_over(find->context, find->machine.err);
 }
 
 void native_find(struct native *native, struct net_request *request)
@@ -130,14 +134,7 @@ static void stat_told(struct stat_file *stat)
 
 static void stat_over(struct stat_file *stat)
 {
-    struct native_op *op = stat->context;
-    err_t err = stat->machine.err;
-    if (err_has(err, ERR_CODE_UNAVAILABLE))
-        native_relay_begin(op);
-    else if (err_is(err))
-        native_op_fail(op, err);
-    else
-        native_op_close(op);
+    read_over(stat->context, stat->machine.err);
 }
 
 void native_stat(struct native *native, struct net_request *request)

@@ -59,6 +59,7 @@ struct upload {
     struct io_op op;
     struct iovec iov;
     uint32_t written, meta_size;
+    struct clock_hold clock_hold; /* of the new id, until its record is appended */
     struct log_append append;
     struct log_waiter log_waiter;
     struct packed_apply apply;
@@ -77,6 +78,13 @@ void upload_start(struct upload *upload, struct store *store, struct body *body)
 
 /* ---- find ---- */
 
+/** A read that met a mismatch looks again under the lock of the file. Its own: nobody else's. */
+struct second_look {
+    bool is_taken; /* this is the second look: the lock is held */
+    struct stream *stream;
+    struct file_lock lock;
+};
+
 struct find {
     struct machine machine;
     struct store *store;
@@ -90,9 +98,7 @@ struct find {
     void (*on_result)(struct find *find); /* header known, first piece verified; put() follows */
     void (*done)(struct find *find);
     void *context;
-    struct stream *stream; /* of the lock */
-    struct file_lock lock;
-    bool under_lock; /* a second look: the file's lock is held */
+    struct second_look second;
     bool is_told;
 };
 
@@ -112,9 +118,7 @@ struct stat_file {
     void (*on_result)(struct stat_file *stat); /* object: header, attributes; valid while it runs */
     void (*done)(struct stat_file *stat);
     void *context;
-    struct stream *stream; /* of the lock */
-    struct file_lock lock;
-    bool under_lock;
+    struct second_look second;
 };
 
 /** Errors as find. */

@@ -71,7 +71,7 @@ static int remove_append(struct machine *machine)
         .version = {object->header.version.counter + 1, remove->store->config.machine},
         .nonce = remove->nonce,
         .time_ns = io_wall(remove->store->io),
-        .watermark = remove->stream->lease,
+        .watermark = stream_watermark_stamp(remove->stream),
         .home = object->home};
     if (object->at_target) {
         record.flags |= RECORD_FREES;

@@ -115,6 +115,8 @@ static err_t open_stream(struct store *store, const struct store_mount_options *
         .log_segment_size = config->log_segment_size,
         .log_buffer_size = config->log_buffer_size,
         .log_segment_count_max = config->log_segment_count_max,
+        .log_ring_size = config->log_ring_size,
+        .retains_log = config->retains_log,
         .free_slot_count = config->free_slot_count,
         .chunk_count_max = options->chunk_count_max,
         .reserve_bytes = options->reserve_bytes,

@@ -30,6 +30,8 @@ struct store_config {
     uint32_t single_min; /* bytes: larger contents are single files; at most SLOT_SIZE_MAX / 4 */
     uint32_t piece_size; /* bytes of content that a download hands out at a time */
     uint32_t chunk_size, log_segment_size, log_buffer_size, log_segment_count_max;
+    uint32_t log_ring_size; /* bytes of each stream's log that are kept in memory for followers */
+    bool retains_log;       /* there are followers: stream_options.retains_log */
     uint32_t free_slot_count;
     uint32_t chunk_file_count; /* descriptors kept open for chunk files */
     uint32_t small_buffer_count, work_buffer_count, modify_buffer_count;

@@ -87,8 +87,10 @@ static int upload_admit(struct machine *machine)
     if (!stream_take_clock(
             upload->stream, &upload->log_waiter, machine, &upload->header.identity.clock, &err))
         return machine_wait_in(machine, UPLOAD_ADMIT, 1);
-    if (!err_is(err))
+    if (!err_is(err)) {
+        stream_hold_clock(upload->stream, &upload->clock_hold, upload->header.identity.clock);
         err = upload_set_identity(upload);
+    }
     if (err_is(err))
         return machine_fail(machine, err);
     if (upload->request.size_known && upload->request.size > BLOCKS_CONTENT_MAX)
@@ -385,7 +387,7 @@ static int upload_append(struct machine *machine)
         .version = upload->header.version,
         .nonce = upload->header.nonce,
         .time_ns = upload->header.modify_ns,
-        .watermark = upload->stream->lease};
+        .watermark = stream_watermark_stamp(upload->stream)};
     if (upload->is_single)
         upload_fill_single(upload, &record);
     else
@@ -405,6 +407,7 @@ static int upload_append(struct machine *machine)
     case APPEND_DONE:
         break;
     }
+    stream_release_clock(&upload->clock_hold);
     int wait = machine_wait_in(machine, is_early ? UPLOAD_EARLY : UPLOAD_COMMITTED, 1);
     if (is_early)
         packed_apply_start(&upload->apply, upload->stream, &upload->append.record, machine);
@@ -490,6 +493,7 @@ static int upload_unwind(struct machine *machine)
 {
     struct upload *upload = upload_of(machine);
     bool was_appended = upload->append.buffer != NULL;
+    stream_release_clock(&upload->clock_hold);
     if (upload->stream) {
         binlog_wait_cancel(&upload->log_waiter);
         if (was_appended)

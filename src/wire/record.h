@@ -96,8 +96,9 @@ struct record {
     struct version base; /* the version this change was based on; 0.0 for upload */
     struct nonce nonce;
     uint64_t time_ns;
-    uint64_t
-        watermark; /* LEASE: see there; other kinds: the lease that held, not read in format 1 */
+    /* LEASE, POSITION: see there. ACTIVATE: 0. Own changes: every id at or below it that was born in
+     * this stream has its upload here or before in the log, or never will (format 1: not so) */
+    uint64_t watermark;
     struct place home, target, freed;
     uint64_t content_offset; /* in the file's content */
     uint64_t total_size;     /* of the file's content after this change */

@@ -27,8 +27,9 @@ enum {                  /* slot flags */
     SLOT_FORWARDED = 2, /* home of a file whose content lies at `other` */
     SLOT_TARGET = 4,    /* content of a file whose home is at `other` */
     SLOT_MUTABLE = 8,
-    SLOT_STALE = 16,   /* a mirror knows that it lacks the content of the newest version */
-    SLOT_PUNCHED = 32, /* free, and its whole blocks were given back to the file system */
+    SLOT_STALE = 16,    /* a mirror knows that it lacks the content of the newest version */
+    SLOT_PUNCHED = 32,  /* free, and its whole blocks were given back to the file system */
+    SLOT_CHANGING = 64, /* single file: what the header says is being written */
 };
 
 enum place_kind { PLACE_NONE = 0, PLACE_PACKED = 1, PLACE_SINGLE = 2 };

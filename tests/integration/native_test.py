@@ -2,6 +2,7 @@
 
 import os
 import struct
+import threading
 import unittest
 import zlib
 
@@ -73,6 +74,38 @@ class Verbs(DrillTest):
             self.assertEqual(self.connection.find(file_id), wanted)
         self.connection.modify(file_id, b"", native.TRUNCATE, offset=3)
         self.assertEqual(self.connection.find(file_id), b"abX")
+
+    def test_a_download_over_two_checksum_groups_is_one_version_or_conflict(self):
+        group, count = 1016 * 65536, 400
+        places = group - 300000, group + 1000  # in different pieces, and checksums of different pages
+        file_id = self.connection.upload(bytes(300000))["id"]
+        self.connection.modify(file_id, b"", native.TRUNCATE, offset=group + 100000)
+        is_over = threading.Event()
+
+        def change():
+            with self.server.connect() as connection:
+                for number in range(1, count):
+                    place = places[number % 2]
+                    connection.modify(file_id, struct.pack("<I", number), native.WRITE, offset=place)
+            is_over.set()
+
+        writer = threading.Thread(target=change)
+        writer.start()
+        self.addCleanup(writer.join)
+        seen = set()
+        while not is_over.is_set() and writer.is_alive():
+            try:
+                reply = self.connection.call("find", id=file_id, offset=places[0], size=places[1] + 4 - places[0])
+            except Refused as refused:
+                self.assertEqual(refused.name, "CONFLICT")
+                continue
+            number = reply.fields["version"][0] - 2  # upload and truncate were before
+            wanted = [number - number % 2, max(0, number - 1 + number % 2)]
+            found = [struct.unpack("<I", data)[0] for data in (reply.data[:4], reply.data[-4:])]
+            self.assertEqual(found, wanted, "a mix")
+            seen.add(number)
+        self.assertTrue(is_over.is_set())
+        self.assertGreater(len(seen), 2)
 
     def test_a_modify_that_is_sent_twice_happens_once(self):
         file_id = self.connection.upload(b"a")["id"]

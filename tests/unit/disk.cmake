@@ -17,3 +17,5 @@ add_test(NAME format_v1_image COMMAND Python3::Interpreter
     ${CMAKE_CURRENT_SOURCE_DIR}/unit/disk/format_v1.py --check ${CMAKE_CURRENT_SOURCE_DIR}/unit/disk/format_v1.def)
 set_tests_properties(format_v1_image PROPERTIES TIMEOUT 60 LABELS unit)
 cairn_test(log_scan_test SOURCES unit/disk/log_scan_test.c LINKS cairn_disk cairn_sim)
+cairn_test(log_tail_test
+    SOURCES unit/disk/log_tail_test.c unit/disk/log_bench.c LINKS cairn_disk cairn_sim)

@@ -267,7 +267,7 @@ TEST(kinds_and_flags_are_as_documented)
         {RECORD_RENAMES, "RENAMES"}, {RECORD_FREES, "FREES"}, {RECORD_TAKES, "TAKES"},
         {RECORD_EXTENDED, "EXTENDED"}, {SLOT_DELETED, "DELETED"}, {SLOT_FORWARDED, "FORWARDED"},
         {SLOT_TARGET, "TARGET"}, {SLOT_MUTABLE, "MUTABLE"}, {SLOT_STALE, "STALE"},
-        {SLOT_PUNCHED, "PUNCHED"}};
+        {SLOT_PUNCHED, "PUNCHED"}, {SLOT_CHANGING, "CHANGING"}};
     char line[128];
     for (uint8_t kind = 1; kind < RECORD_KIND_COUNT; kind++) {
         (void)snprintf(line, sizeof line, "\n| %u | %s |", kind, record_kind_name(kind));

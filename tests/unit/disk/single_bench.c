@@ -197,8 +197,9 @@ static void model_change(struct bench *bench, const struct job *job)
         model->size += job->content.size;
         break;
     case JOB_TRUNCATE:
-        if (job->size > model->size)
-            memset(model->data + model->size, 0, job->size - model->size);
+        if (model->written > model->size)
+            memset(model->data + model->size, 0, model->written - model->size);
+        model->written = model->size;
         model->size = job->size;
         break;
     case JOB_DELETE:
@@ -207,6 +208,8 @@ static void model_change(struct bench *bench, const struct job *job)
     default:
         break;
     }
+    if (job->kind != JOB_TRUNCATE && model->size > model->written)
+        model->written = model->size;
 }
 
 /* ---- the machine ---- */
@@ -300,16 +303,21 @@ static int job_start(struct machine *machine)
     return wait;
 }
 
+static int read_piece(struct job *job)
+{
+    uint64_t size =
+        job->piece && job->piece < job->size - job->at ? job->piece : job->size - job->at;
+    int wait = machine_wait_in(&job->machine, READ, 1);
+    single_reader_read(&job->reader, job->offset + job->at, size, job->out + job->at);
+    return wait;
+}
+
 static int job_reader_opened(struct machine *machine)
 {
     struct job *job = job_of(machine);
     if (err_is(job->reader.chain.err))
         return machine_fail(machine, job->reader.chain.err);
-    if (job->kind == JOB_PATCH)
-        return open_writer(job);
-    int wait = machine_wait_in(machine, READ, 1);
-    single_reader_read(&job->reader, job->offset, job->size, job->out);
-    return wait;
+    return job->kind == JOB_PATCH ? open_writer(job) : read_piece(job);
 }
 
 static int prepare_change(struct job *job)
@@ -443,8 +451,12 @@ static int job_applied(struct machine *machine)
 static int job_read(struct machine *machine)
 {
     struct job *job = job_of(machine);
-    err_t err = job->reader.chain.err;
-    return err_is(err) ? machine_fail(machine, err) : UNWIND;
+    if (err_is(job->reader.chain.err))
+        return machine_fail(machine, job->reader.chain.err);
+    job->at += job->reader.data.size;
+    bool is_over =
+        !job->piece || job->at == job->size || job->offset + job->at == job->reader.header.size;
+    return is_over ? UNWIND : read_piece(job);
 }
 
 static int job_unwind(struct machine *machine)
@@ -503,21 +515,31 @@ struct job *job_new(enum job_kind kind)
     return job;
 }
 
-bool bench_run(struct bench *bench, struct job *job)
+void bench_begin_job(struct bench *bench, struct job *job)
 {
     job->bench = bench;
     job->version = (struct version){++bench->counter, BENCH_MACHINE};
     machine_start(&job->machine, &job_machine, &bench->io->run, DIRECTION_CLIENT);
+}
+
+void bench_step(struct bench *bench)
+{
+    if (!bench->node)
+        io_turn(bench->io, true);
+    else if (!list_is_empty(&bench->io->run.ready))
+        io_turn(bench->io, false);
+    else
+        EXPECT(sim_world_step(bench->world));
+}
+
+bool bench_run(struct bench *bench, struct job *job)
+{
+    bench_begin_job(bench, job);
     for (unsigned turns = 0; !job->is_done; turns++) {
         if (bench->node && sim_node_is_down(bench->node))
             return false;
         EXPECT(turns < 100000);
-        if (!bench->node)
-            io_turn(bench->io, true);
-        else if (!list_is_empty(&bench->io->run.ready))
-            io_turn(bench->io, false);
-        else
-            EXPECT(sim_world_step(bench->world));
+        bench_step(bench);
     }
     return true;
 }

@@ -11,8 +11,8 @@
 enum { BENCH_RECORDS_MAX = 256, BENCH_STREAM = 3, BENCH_MACHINE = 7, COPY_BUFFER = 3 * BLOCK_SIZE };
 
 struct model {
-    uint8_t *data; /* CONTENT_MAX bytes */
-    uint64_t size;
+    uint8_t *data;          /* CONTENT_MAX bytes */
+    uint64_t size, written; /* behind `written` there are zeros: never touched, they cost nothing */
     struct version version;
     bool exists;
 };
@@ -45,7 +45,7 @@ enum job_kind {
     JOB_DELETE,
     JOB_CHECKPOINT,
     JOB_TRIM, /* open a change and abandon it */
-    JOB_READ, /* all of it, into `content`'s place */
+    JOB_READ, /* [offset, offset + size), into `out` */
     JOB_KIND_COUNT
 };
 
@@ -55,7 +55,7 @@ struct job {
     enum job_kind kind;
     uint64_t offset, size;
     struct span content;
-    size_t piece;     /* contents go in pieces of this size; 0: whole */
+    size_t piece;     /* contents go in pieces of this size; 0: whole. JOB_READ: whole blocks */
     bool is_given_up; /* abandon when it is prepared */
     struct span attributes;
     uint8_t *out; /* JOB_READ: content_max + BLOCK_SIZE bytes */
@@ -88,6 +88,9 @@ void bench_recover(struct bench *bench);
 /** False: the node went down meanwhile. */
 bool bench_try_recover(struct bench *bench);
 
+/** `job` begins; bench_step turns the world by one operation. */
+void bench_begin_job(struct bench *bench, struct job *job);
+void bench_step(struct bench *bench);
 /** Run `job` until it has ended or the node is down; returns whether it has ended. The model follows
  * at the commit. Frees nothing. */
 bool bench_run(struct bench *bench, struct job *job);

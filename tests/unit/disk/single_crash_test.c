@@ -26,6 +26,15 @@ static void do_step(struct bench *bench, const struct step *step, uint64_t seed)
     free(data);
 }
 
+static err_t bench_try(struct bench *bench, enum job_kind kind)
+{
+    struct job *job = job_new(kind);
+    EXPECT(bench_run(bench, job));
+    err_t err = job->err;
+    free(job);
+    return err;
+}
+
 static void checkpoint(struct bench *bench)
 {
     do_step(bench, &(struct step){.kind = JOB_CHECKPOINT}, 0);
@@ -161,6 +170,110 @@ TEST(a_crash_at_any_operation_leaves_the_old_or_the_new_content)
                 EXPECT(nth < 1000);
             }
             EXPECT(nth > 1);
+        }
+    }
+}
+
+/* ---- files of two groups: the mark in the header ---- */
+
+#define GROUP ((uint64_t)BLOCKS_PER_GROUP * BLOCK_SIZE)
+
+/* Blocks around the border are the model's. Errors: those of single_reader. */
+static err_t read_border(struct bench *bench)
+{
+    struct job *job = job_new(JOB_READ);
+    job->offset = GROUP - 3 * (uint64_t)BLOCK_SIZE;
+    job->size = 6 * BLOCK_SIZE;
+    job->out = malloc(8 * BLOCK_SIZE);
+    EXPECT(bench_run(bench, job));
+    err_t err = job->err;
+    const struct model *model = &bench->model;
+    if (!err_is(err)) {
+        EXPECT(version_equals(job->reader.header.version, model->version));
+        EXPECT_EQ(job->reader.header.size, model->size);
+        EXPECT(
+            memcmp(job->reader.data.data, model->data + job->offset, job->reader.data.size) == 0);
+    }
+    free(job->out);
+    free(job);
+    return err;
+}
+
+static bool is_marked(struct bench *bench)
+{
+    char path[SINGLE_PATH_MAX];
+    uint8_t head[SINGLE_META_MAX] = {0};
+    struct io_handle handle = IO_HANDLE_NONE;
+    struct slot_header header;
+    size_t size = 0;
+    single_path(path, &bench->identity);
+    struct io_op op = {.kind = IO_OPEN,
+        .fd = bench->root.fd,
+        .path = path,
+        .open_flags = IO_OPEN_READ,
+        .ret_handle = &handle,
+        .owner = &bench->owner};
+    EXPECT(io_call(bench->io, &op) >= 0);
+    for (int64_t result = 1; result > 0 && size < sizeof head; size += (size_t)result) {
+        struct iovec iov = {head + size, sizeof head - size};
+        op = (struct io_op){.kind = IO_READ,
+            .fd = handle.fd,
+            .iov = &iov,
+            .iov_count = 1,
+            .offset = size,
+            .owner = &bench->owner};
+        result = io_call(bench->io, &op);
+        EXPECT(result >= 0);
+    }
+    io_handle_close(bench->io, &handle);
+    err_t err = single_meta_decode(span_of(head, sizeof head), &bench->identity, &header);
+    return !err_is(err) && header.flags & SLOT_CHANGING;
+}
+
+/* Returns whether the crash came. */
+static bool crash_marked(const struct step *last, uint64_t nth, enum sim_crash how, unsigned *marks)
+{
+    struct bench bench;
+    struct sim_disk_options options = {.capacity = 1 << 30, .direct_alignment = 512};
+    bench_open_sim(&bench, sim_world_new(nth), &options, 2 * GROUP);
+    do_step(&bench, &(struct step){JOB_UPLOAD, 0, 100}, 1);
+    do_step(&bench, &(struct step){JOB_TRUNCATE, 0, GROUP + 150000}, 0);
+    checkpoint(&bench);
+    do_step(&bench, &(struct step){JOB_WRITE, GROUP - 150000, 200000}, 2);
+    uint8_t *data = bytes_new(100, 200000);
+    struct job *job = step_job(last, data);
+    sim_world_crash_at(bench.world, bench.node, nth, how);
+    bool crashed = !bench_run(&bench, job);
+    if (crashed) {
+        bench_reboot(&bench);
+        if (is_marked(&bench)) {
+            ++*marks;
+            EXPECT_ERR(read_border(&bench), CORRUPT);
+            EXPECT_ERR(bench_try(&bench, JOB_TRIM), CORRUPT);
+        }
+        bench_recover(&bench);
+        EXPECT(!is_marked(&bench));
+        EXPECT_OK(read_border(&bench));
+    }
+    free(job);
+    free(data);
+    bench_close(&bench);
+    sim_world_free(bench.world);
+    return crashed;
+}
+
+TEST(recovery_ends_the_change_that_a_mark_tells_of)
+{
+    static const struct step steps[] = {{JOB_WRITE, GROUP - 100000, 200000},
+        {JOB_APPEND, 0, 100000}, {JOB_TRUNCATE, 0, GROUP + 70000}, {JOB_TRUNCATE, 0, GROUP - 70000},
+        {JOB_TRUNCATE, 0, GROUP + 300000}};
+    for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
+        for (enum sim_crash how = SIM_CRASH_KILL; how <= SIM_CRASH_POWER; how++) {
+            unsigned marks = 0;
+            uint64_t nth = 1;
+            while (crash_marked(&steps[i], nth, how, &marks))
+                nth += how == SIM_CRASH_KILL ? 1 : 3;
+            EXPECT(nth > 1 && (marks > 0 || how == SIM_CRASH_POWER));
         }
     }
 }

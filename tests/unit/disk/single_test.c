@@ -509,6 +509,149 @@ TEST(a_reader_keeps_the_file_that_a_replace_put_aside)
     end(&bench);
 }
 
+/* A download of the end of a file of two groups, from a little before the border between them on, and
+ * the changes in place that it meets. */
+enum { MEETING_STATES = 4, MEETING_TAIL = 16 * BLOCK_SIZE };
+#define MEETING_FROM (GROUP - 4 * (uint64_t)BLOCK_SIZE)
+
+struct meeting {
+    struct bench bench;
+    struct prng prng;
+    struct job *reading;
+    uint64_t begin, turns; /* of the world; the download begins at `begin` */
+    struct {
+        struct version version;
+        uint64_t size;
+        uint8_t tail[MEETING_TAIL]; /* of the content, from MEETING_FROM on */
+    } states[MEETING_STATES];
+    unsigned count;
+};
+
+static void meeting_keep(struct meeting *meeting)
+{
+    const struct model *model = &meeting->bench.model;
+    CHECK(meeting->count < MEETING_STATES && model->size <= MEETING_FROM + MEETING_TAIL);
+    meeting->states[meeting->count].version = model->version;
+    meeting->states[meeting->count].size = model->size;
+    memcpy(meeting->states[meeting->count++].tail, model->data + MEETING_FROM, MEETING_TAIL);
+}
+
+static void meeting_open(struct meeting *meeting, uint64_t seed)
+{
+    struct sim_disk_options options;
+    prng_init(&meeting->prng, seed);
+    sim_disk_options_draw(&options, &meeting->prng);
+    options.capacity = 1 << 30;
+    if (prng_chance(&meeting->prng, 800000)) { /* a whole download between two writes */
+        options.read_ns = 1000;
+        options.write_ns = 3000000;
+    }
+    meeting->count = 0;
+    bench_open_sim(&meeting->bench, sim_world_new(seed), &options, 2 * GROUP);
+    put(&meeting->bench, JOB_UPLOAD, 0, 100);
+    EXPECT_OK(cut(&meeting->bench, GROUP + 150000));
+    put(&meeting->bench, JOB_WRITE, GROUP - 250000, 400000);
+    meeting_keep(meeting);
+}
+
+static struct job *meeting_change(struct meeting *meeting, const uint8_t *data)
+{
+    uint64_t size = meeting->bench.model.size, some = prng_below(&meeting->prng, 150000);
+    struct job *job;
+    switch (prng_below(&meeting->prng, 8)) {
+    case 0:
+        return job_with(JOB_APPEND, 0, data, some);
+    case 1:
+        job = job_new(JOB_TRUNCATE);
+        job->size = GROUP - 100000 + some;
+        return job;
+    case 2:
+        return job_with(JOB_WRITE, size - 1000, data, some); /* and behind the end */
+    default:
+        return job_with(JOB_WRITE, size - 200000, data, 100000 + some / 2);
+    }
+}
+
+/* Which state the download has; it has one, whole. */
+static unsigned meeting_judge(const struct meeting *meeting, const struct job *reading)
+{
+    const struct slot_header *header = &reading->reader.header;
+    unsigned at = 0;
+    while (at < meeting->count && !version_equals(meeting->states[at].version, header->version))
+        at++;
+    EXPECT(at < meeting->count);
+    EXPECT_EQ(header->size, meeting->states[at].size);
+    EXPECT_EQ(reading->at, header->size > MEETING_FROM ? header->size - MEETING_FROM : 0);
+    EXPECT(memcmp(reading->out, meeting->states[at].tail, reading->at) == 0);
+    return at;
+}
+
+struct outcomes {
+    unsigned first, later, conflict;
+};
+
+/* Turns the world until the job is over; the download begins on the way. */
+static void meeting_turn(struct meeting *meeting, struct job *job)
+{
+    while (!job->is_done) {
+        if (meeting->turns++ == meeting->begin)
+            bench_begin_job(&meeting->bench, meeting->reading);
+        bench_step(&meeting->bench);
+    }
+}
+
+static void meeting_changes(struct meeting *meeting)
+{
+    uint8_t *data = bytes_new(1, 200000);
+    for (unsigned i = 0; i + 1 < MEETING_STATES; i++) {
+        struct job *job = meeting_change(meeting, data + i);
+        bench_begin_job(&meeting->bench, job);
+        meeting_turn(meeting, job);
+        EXPECT_OK(job->err);
+        free(job);
+        meeting_keep(meeting);
+    }
+    free(data);
+}
+
+static void meet(struct meeting *meeting, struct outcomes *outcomes)
+{
+    struct job *reading = meeting->reading = job_new(JOB_READ);
+    reading->offset = MEETING_FROM;
+    reading->size = MEETING_TAIL;
+    reading->piece = (1 + prng_below(&meeting->prng, 6)) * BLOCK_SIZE;
+    reading->out = malloc(MEETING_TAIL + BLOCK_SIZE);
+    meeting->begin = prng_below(&meeting->prng, 70);
+    meeting->turns = 0;
+    meeting_changes(meeting);
+    if (meeting->turns <= meeting->begin)
+        bench_begin_job(&meeting->bench, reading);
+    while (!reading->is_done)
+        bench_step(&meeting->bench);
+    EXPECT(!err_is(reading->err) || err_has(reading->err, ERR_CODE_CORRUPT));
+    if (err_is(reading->err))
+        outcomes->conflict++;
+    else if (meeting_judge(meeting, reading) == 0)
+        outcomes->first++;
+    else
+        outcomes->later++;
+    free(reading->out);
+    free(reading);
+}
+
+TEST(a_download_over_the_border_of_two_groups_is_one_version_or_none)
+{
+    struct outcomes outcomes = {0};
+    struct meeting *meeting = malloc(sizeof *meeting);
+    for (uint64_t seed = 1; seed <= 300; seed++) {
+        meeting_open(meeting, seed);
+        meet(meeting, &outcomes);
+        end(&meeting->bench);
+    }
+    free(meeting);
+    EXPECT(outcomes.first > 0 && outcomes.later > 0 && outcomes.conflict > 0);
+}
+
 /* ---- the dirty set ---- */
 
 TEST(a_file_that_finds_no_room_in_the_dirty_set_is_synced_by_its_change)

@@ -213,6 +213,31 @@ TEST(damage_of_every_kind_is_found_and_named)
     hall_remove(&hall);
 }
 
+TEST(a_mark_that_no_record_will_end_is_damage)
+{
+    static struct check check;
+    char single[SINGLE_PATH_MAX], whole[512];
+    uint8_t bytes[SINGLE_META_MAX];
+    struct slot_header header;
+    struct fid fid;
+    begin_stopped();
+    EXPECT_OK(fid_parse(span_of_text(ids[11]), &fid));
+    single_path(single, &fid.identity);
+    (void)snprintf(whole, sizeof whole, "%s/%s", hall.mounts[0], single);
+    int fd = open(whole, O_RDWR | O_CLOEXEC);
+    struct span meta = span_of(bytes, sizeof bytes);
+    EXPECT_EQ(pread(fd, bytes, sizeof bytes, 0), (ssize_t)sizeof bytes);
+    EXPECT_OK(single_meta_decode(meta, &fid.identity, &header));
+    header.flags |= SLOT_CHANGING;
+    uint8_t marked[SINGLE_META_MAX];
+    uint32_t size = single_meta_encode(&header, slot_attributes(meta, &header), marked);
+    EXPECT_EQ(pwrite(fd, marked, size, 0), (ssize_t)size);
+    (void)close(fd);
+    expect_one(&check, CHECK_SINGLE_CONTENT);
+    EXPECT_TEXT(found_id, ids[11]);
+    hall_remove(&hall);
+}
+
 TEST(after_a_kill_what_the_log_will_apply_is_not_judged)
 {
     static struct check check;
