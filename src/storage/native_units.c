@@ -67,8 +67,7 @@ void native_units(struct native *native, struct net_request *request)
 
 /* ---- positions: a message visits every loop ---- */
 
-static void write_position(
-    const struct stream *stream, const struct source *source, struct writer *page)
+static void write_position(struct stream *stream, const struct source *source, struct writer *page)
 {
     struct unit_position position = {.machine = source->key.machine,
         .mount = source->key.mount,
@@ -76,8 +75,10 @@ static void write_position(
         .incarnation = source->incarnation,
         .lsn = source->lsn,
         .watermark = source->watermark};
-    if (source == &stream->sources.all[0])
+    if (source == &stream->sources.all[0]) {
         position.lsn = stream->log.lsn_durable;
+        position.watermark = stream_watermark(stream);
+    }
     if (FRAME_DATA_MAX - page->size >= UNIT_POSITION_SIZE)
         unit_position_encode(&position, page);
 }
@@ -85,7 +86,7 @@ static void write_position(
 static void write_mount(const struct store_mount *mount, struct writer *page)
 {
     for (size_t i = 0; i < ARRAY_LEN(mount->streams); i++) {
-        const struct stream *stream = mount->streams[i];
+        struct stream *stream = mount->streams[i];
         for (uint32_t k = 0; stream && stream->state == STREAM_OPEN && k < stream->sources.count;
              k++)
             write_position(stream, &stream->sources.all[k], page);

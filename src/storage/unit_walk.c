@@ -135,7 +135,8 @@ static uint64_t birth_of(const struct slot_header *header)
 static bool is_home(const struct unit_walk *walk, const struct slot_header *header)
 {
     bool is_target = (header->flags & SLOT_TARGET) || header->birth.counter > 0;
-    return !is_target && !(header->flags & SLOT_STALE) && header->identity.origin == walk->source.machine;
+    return !is_target && !(header->flags & SLOT_STALE)
+           && header->identity.origin == walk->source.machine;
 }
 
 static void take_file(
@@ -313,7 +314,8 @@ static void see_name(void *context, const char *name, bool is_directory)
     struct unit_walk *walk = context;
     uint64_t *names = walk->memory->names;
     struct identity found;
-    if (is_directory || !single_final_name_parse(name, &found) || found.origin != walk->source.machine
+    if (is_directory || !single_final_name_parse(name, &found)
+        || found.origin != walk->source.machine
         || found.clock % UNIT_BUCKETS != walk->unit - UNIT_BUCKET_FIRST
         || found.clock < walk->cursor)
         return;

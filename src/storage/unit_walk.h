@@ -30,7 +30,7 @@ struct unit_walk_memory {
 struct unit_walk {
     struct machine machine;
     struct store *store;
-    struct stream *stream; /* where the unit's home source is kept here */
+    struct stream *stream;    /* where the unit's home source is kept here */
     struct source_key source; /* the unit's home source */
     uint64_t unit;
     uint64_t cursor; /* 0: the beginning; afterwards: where to go on, 0: nothing is left */

@@ -72,6 +72,7 @@ struct writer group_fields(void);
 
 void group_fill(uint8_t *data, size_t size, unsigned mark);
 struct fid group_put(struct group *group, unsigned index, size_t size, unsigned mark);
+/** Errors: those of MODIFY. */
 MUST err_t group_try_modify(struct group *group, unsigned index, const struct fid *fid,
     uint8_t mode, uint64_t offset, size_t size, unsigned mark);
 void group_modify(struct group *group, unsigned index, const struct fid *fid, uint8_t mode,
