@@ -252,17 +252,25 @@ static void file_pin(struct chunk_files *files, struct chunk_file *file)
     }
 }
 
+bool chunk_acquire_open(
+    struct chunk_files *files, const struct chunk_key *key, struct chunk_ref *ref)
+{
+    struct chunk_file *file = find_file(files, key);
+    if (!file || file->state != CHUNK_FILE_READY)
+        return false;
+    *ref = (struct chunk_ref){.key = *key, .file = file};
+    files->hits++;
+    file_pin(files, file);
+    return true;
+}
+
 bool chunk_acquire(struct chunk_files *files, const struct chunk_key *key, struct chunk_ref *ref,
     struct machine *machine)
 {
+    if (chunk_acquire_open(files, key, ref))
+        return true;
     *ref = (struct chunk_ref){.key = *key, .machine = machine};
     struct chunk_file *file = find_file(files, key);
-    if (file && file->state == CHUNK_FILE_READY) {
-        files->hits++;
-        file_pin(files, file);
-        ref->file = file;
-        return true;
-    }
     if (file && file->state == CHUNK_FILE_FAILED) {
         ref->err = file->err;
         return true;

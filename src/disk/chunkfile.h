@@ -95,6 +95,9 @@ void chunk_files_fini(struct chunk_files *files);
  * IO, CORRUPT, NO_RESOURCE). False: the same is so when `machine` has arrived. */
 MUST bool chunk_acquire(struct chunk_files *files, const struct chunk_key *key,
     struct chunk_ref *ref, struct machine *machine);
+/** Hold it if its file is open already. False: it is not. */
+MUST bool chunk_acquire_open(
+    struct chunk_files *files, const struct chunk_key *key, struct chunk_ref *ref);
 /** Nothing to do if it is not held. */
 void chunk_release(struct chunk_files *files, struct chunk_ref *ref);
 /** Another use of the same file. */

@@ -310,6 +310,7 @@ err_t stream_open(struct stream *stream, const struct stream_options *options)
     list_init(&stream->space_waiters);
     list_init(&stream->watchers);
     list_init(&stream->held_clocks);
+    list_init(&stream->mirror_chunks);
     lock_table_init(&stream->locks);
     stream->single_mount = (struct single_mount){options->io, options->root, options->stream};
     single_dirty_init(&stream->singles, &stream->single_mount);

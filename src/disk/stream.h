@@ -133,6 +133,7 @@ struct stream {
         punches[STREAM_PUNCHES]; /* ring, oldest first; what finds no room keeps its blocks */
     uint32_t punch_first, punch_count;
     struct list space_waiters; /* struct reservation */
+    struct list mirror_chunks; /* struct mirror_chunk: being made */
     uint64_t lease;            /* ids up to here may be issued */
     bool is_lease_out;
     bool is_full;                  /* the last attempt to make a chunk failed, because of: */

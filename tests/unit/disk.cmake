@@ -19,3 +19,7 @@ set_tests_properties(format_v1_image PROPERTIES TIMEOUT 60 LABELS unit)
 cairn_test(log_scan_test SOURCES unit/disk/log_scan_test.c LINKS cairn_disk cairn_sim)
 cairn_test(log_tail_test
     SOURCES unit/disk/log_tail_test.c unit/disk/log_bench.c LINKS cairn_disk cairn_sim)
+cairn_test(source_test
+    SOURCES unit/disk/source_test.c unit/disk/stream_bench.c LINKS cairn_storage cairn_sim)
+cairn_test(mirror_chunk_test
+    SOURCES unit/disk/mirror_chunk_test.c unit/disk/stream_bench.c LINKS cairn_storage cairn_sim)
