@@ -71,11 +71,14 @@ void unit_file_encode(const struct unit_file *file, struct writer *w);
 /** A want of HARVEST: identity and home only. */
 void unit_want_encode(const struct identity *identity, const struct place *home, struct writer *w);
 
-/* Each takes its fixed size from the reader.
- * Errors: PROTOCOL (too short, or a field out of range: machine, unit, home). */
+/* Each takes its fixed size from the reader. */
+/** Errors: PROTOCOL (too short, or no machine). */
 MUST err_t unit_position_decode(struct reader *r, struct unit_position *ret);
+/** Errors: PROTOCOL (too short, or no unit). */
 MUST err_t unit_digest_decode(struct reader *r, struct unit_digest *ret);
+/** Errors: PROTOCOL (too short, or no home: unit_home_is_valid). */
 MUST err_t unit_file_decode(struct reader *r, struct unit_file *ret);
+/** Errors: as unit_file_decode. */
 MUST err_t unit_want_decode(
     struct reader *r, struct identity *ret_identity, struct place *ret_home);
 
