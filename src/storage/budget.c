@@ -7,6 +7,7 @@
 #include "disk/mount.h"
 #include "net/connection.h"
 #include "storage/native.h"
+#include "storage/pull.h"
 #include "storage/store.h"
 
 static const char *const descriptors_names[] = {
@@ -56,6 +57,7 @@ static void sum_descriptors(
     terms[STORAGE_DESCRIPTORS_LISTENERS] = STORAGE_LISTENER_DESCRIPTORS * loops;
     terms[STORAGE_DESCRIPTORS_CONNECTIONS] = loops * budget->connection_max;
     terms[STORAGE_DESCRIPTORS_TRACKERS] = request->config->tracker_count;
+    terms[STORAGE_DESCRIPTORS_PULLS] = loops * PULL_SLOTS * (1 + STORAGE_REQUEST_DESCRIPTORS);
     terms[STORAGE_DESCRIPTORS_MOUNTS] = (2 + loops) * mounts;
     terms[STORAGE_DESCRIPTORS_STREAMS] =
         (uint64_t)STORAGE_STREAM_DESCRIPTORS * budget->stream_count;
@@ -153,7 +155,7 @@ static void sum_memory(const struct storage_budget_request *request, struct stor
         loops * pool_bytes(sizeof(struct net_connection), budget->connection_max, 0);
     terms[STORAGE_MEMORIES_RECEIVE_BUFFERS] =
         loops
-        * (pool_bytes(small, budget->connection_max + config->receive_buffers, 0)
+        * (pool_bytes(small, budget->connection_max + PULL_SLOTS + config->receive_buffers, 0)
             + pool_bytes(large, config->receive_large_buffers, 0));
     terms[STORAGE_MEMORIES_REQUESTS] =
         loops
@@ -164,6 +166,7 @@ static void sum_memory(const struct storage_budget_request *request, struct stor
     terms[STORAGE_MEMORIES_STREAMS] = budget->stream_count * stream_bytes(config);
     terms[STORAGE_MEMORIES_CHUNK_FILES] =
         loops * budget->chunk_files * (sizeof(struct chunk_file) + 2 * sizeof(struct map_entry));
+    terms[STORAGE_MEMORIES_PULLS] = loops * pull_bytes();
     budget->memory_sum = sum_of(terms, STORAGE_MEMORIES_COUNT);
 }
 

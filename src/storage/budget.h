@@ -14,6 +14,7 @@
     X(LISTENERS, "listeners")       /* of each loop: listener, one accepted, one refused */   \
     X(CONNECTIONS, "connections")   /* */                                                     \
     X(TRACKERS, "trackers")         /* */                                                     \
+    X(PULLS, "pulls")               /* of each loop: connections to other members */          \
     X(MOUNTS, "mounts")             /* lock and status; the directory again on every loop */  \
     X(STREAMS, "streams")           /* log segments, checkpoint, directories */               \
     X(CHUNK_FILES, "chunk files")   /* */                                                     \
@@ -34,7 +35,8 @@ enum storage_descriptors {
     X(REQUESTS, "requests")               \
     X(WORK_BUFFERS, "work buffers")       \
     X(STREAMS, "streams")                 \
-    X(CHUNK_FILES, "chunk files")
+    X(CHUNK_FILES, "chunk files")         \
+    X(PULLS, "pulls")
 
 enum storage_memories {
 #define X(name, text) STORAGE_MEMORIES_##name,

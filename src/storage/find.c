@@ -5,6 +5,8 @@
  *     '- LOCK-'   CORRUPT at first: again under the file's lock, where no change is under way; CORRUPT
  *                 then is damage. On a loop that does not own the file: UNAVAILABLE, nothing put.
  *
+ * What is damaged, or missing although it is young, is brought from another member first (HEALED).
+ *
  * A download is bound to the version it began with. A mismatch behind the first piece means that the
  * file was changed in place: CONFLICT. */
 #include "storage/operation.h"
@@ -32,11 +34,37 @@ static void second_look_end(struct second_look *second)
 {
     if (second->is_taken)
         file_unlock(&second->stream->locks, &second->lock);
+    second->is_taken = false;
+}
+
+/* Who cannot tell whether it is missing or was deleted asks the loop that can. */
+static bool is_for_owner(const struct store *store, const struct fid *fid, err_t err)
+{
+    return err_has(err, ERR_CODE_NOT_FOUND) && heal_may_be_young(store, fid)
+           && store_owner_loop(store, fid) != store->config.loop_index;
+}
+
+static int heal_now(struct second_look *second, struct machine *machine, struct store *store,
+    const struct fid *fid, err_t err, int healed)
+{
+    second_look_end(second);
+    int wait = machine_wait_in(machine, healed, 1);
+    heal_start(&second->heal, store, fid, err, machine);
+    return wait;
 }
 
 /* ---- find ---- */
 
-enum { FIND_LOOK, FIND_OPENED, FIND_PIECE, FIND_PUT, FIND_UNWIND, FIND_DONE, FIND_STAGES };
+enum {
+    FIND_LOOK,
+    FIND_OPENED,
+    FIND_HEALED,
+    FIND_PIECE,
+    FIND_PUT,
+    FIND_UNWIND,
+    FIND_DONE,
+    FIND_STAGES
+};
 
 static struct find *find_of(struct machine *machine)
 {
@@ -60,6 +88,25 @@ static int find_look(struct machine *machine)
 static int find_again(struct find *find)
 {
     return look_again(&find->second, &find->machine, find->store, &find->fid, FIND_LOOK);
+}
+
+static int find_heal(struct find *find, err_t err)
+{
+    object_close(&find->object);
+    return heal_now(&find->second, &find->machine, find->store, &find->fid, err, FIND_HEALED);
+}
+
+static int find_healed(struct machine *machine)
+{
+    struct find *find = find_of(machine);
+    err_t err = heal_err(&find->second.heal);
+    return err_is(err) ? machine_fail(machine, err) : FIND_LOOK;
+}
+
+static bool find_may_heal(const struct find *find, err_t err)
+{
+    return !find->local_only && !find->is_told
+           && heal_helps(&find->second.heal, find->store, &find->fid, err);
 }
 
 static err_t find_check(struct find *find)
@@ -93,6 +140,10 @@ static int find_opened(struct machine *machine)
         return find_again(find);
     if (err_has(err, ERR_CODE_CORRUPT))
         find->store->corrupt_reads++;
+    if (!find->local_only && is_for_owner(find->store, &find->fid, err))
+        return machine_fail(machine, ERR(UNAVAILABLE, 0));
+    if (find_may_heal(find, err))
+        return find_heal(find, err);
     if (!err_is(err))
         err = find_check(find);
     return err_is(err) ? machine_fail(machine, err) : find_read(find);
@@ -110,6 +161,8 @@ static int find_piece(struct machine *machine)
         err = (err_t){err.site, ERR_CODE_CONFLICT, 0};
     if (err_has(err, ERR_CODE_CORRUPT))
         find->store->corrupt_reads++;
+    if (find_may_heal(find, err))
+        return find_heal(find, err);
     if (err_is(err))
         return machine_fail(machine, err);
     if (!find->is_told) {
@@ -149,8 +202,10 @@ static int find_done(struct machine *machine)
 
 static const struct stage find_stages[FIND_STAGES] = {
     [FIND_LOOK] = {"look", find_look, BIT(FIND_OPENED), 5000},
-    [FIND_OPENED] = {"opened", find_opened, BIT(FIND_LOOK) | BIT(FIND_PIECE), 5000},
-    [FIND_PIECE] = {"piece", find_piece, BIT(FIND_PUT) | BIT(FIND_LOOK), 5000},
+    [FIND_OPENED] = {"opened", find_opened, BIT(FIND_LOOK) | BIT(FIND_HEALED) | BIT(FIND_PIECE),
+        5000},
+    [FIND_HEALED] = {"healed", find_healed, BIT(FIND_LOOK), 60000},
+    [FIND_PIECE] = {"piece", find_piece, BIT(FIND_PUT) | BIT(FIND_LOOK) | BIT(FIND_HEALED), 5000},
     [FIND_PUT] = {"put", find_put, BIT(FIND_PIECE), 60000},
     [FIND_UNWIND] = {"unwind", find_unwind, BIT(FIND_DONE), 0},
     [FIND_DONE] = {"done", find_done, 0, 0},
@@ -168,7 +223,7 @@ void find_start(struct find *find, struct store *store, struct outlet *outlet)
 
 /* ---- stat ---- */
 
-enum { STAT_LOOK, STAT_OPENED, STAT_UNWIND, STAT_DONE, STAT_STAGES };
+enum { STAT_LOOK, STAT_OPENED, STAT_HEALED, STAT_UNWIND, STAT_DONE, STAT_STAGES };
 
 static struct stat_file *stat_of(struct machine *machine)
 {
@@ -186,12 +241,23 @@ static int stat_look(struct machine *machine)
     return wait;
 }
 
+static int stat_healed(struct machine *machine)
+{
+    struct stat_file *stat = stat_of(machine);
+    err_t err = heal_err(&stat->second.heal);
+    return err_is(err) ? machine_fail(machine, err) : STAT_LOOK;
+}
+
 static int stat_opened(struct machine *machine)
 {
     struct stat_file *stat = stat_of(machine);
     err_t err = stat->object.err;
     if (err_has(err, ERR_CODE_CORRUPT) && !stat->second.is_taken)
         return look_again(&stat->second, machine, stat->store, &stat->fid, STAT_LOOK);
+    if (is_for_owner(stat->store, &stat->fid, err))
+        return machine_fail(machine, ERR(UNAVAILABLE, 0));
+    if (heal_helps(&stat->second.heal, stat->store, &stat->fid, err))
+        return heal_now(&stat->second, machine, stat->store, &stat->fid, err, STAT_HEALED);
     stat->is_packed = stat->object.place.kind == PLACE_PACKED;
     return err_is(err) ? machine_fail(machine, err) : STAT_UNWIND;
 }
@@ -217,7 +283,8 @@ static int stat_done(struct machine *machine)
 
 static const struct stage stat_stages[STAT_STAGES] = {
     [STAT_LOOK] = {"look", stat_look, BIT(STAT_OPENED), 5000},
-    [STAT_OPENED] = {"opened", stat_opened, BIT(STAT_LOOK), 5000},
+    [STAT_OPENED] = {"opened", stat_opened, BIT(STAT_LOOK) | BIT(STAT_HEALED), 5000},
+    [STAT_HEALED] = {"healed", stat_healed, BIT(STAT_LOOK), 60000},
     [STAT_UNWIND] = {"unwind", stat_unwind, BIT(STAT_DONE), 0},
     [STAT_DONE] = {"done", stat_done, 0, 0},
 };

@@ -109,10 +109,32 @@ static int modify_begin_packed(struct modify *modify)
     return MODIFY_CHOOSE;
 }
 
+/* Bring it from another member, holding nothing meanwhile, and begin again. */
+static int modify_heal(struct modify *modify, err_t err)
+{
+    object_close(&modify->object);
+    file_unlock(&modify->stream->locks, &modify->lock);
+    modify->stream = NULL;
+    buffer_claim_end(&modify->buffer);
+    modify->buffer.pool = NULL;
+    int wait = machine_wait_in(&modify->machine, MODIFY_HEALED, 1);
+    heal_start(&modify->heal, modify->store, &modify->request.fid, err, &modify->machine);
+    return wait;
+}
+
+static int modify_healed(struct machine *machine)
+{
+    struct modify *modify = modify_of(machine);
+    err_t err = heal_err(&modify->heal);
+    return err_is(err) ? machine_fail(machine, err) : MODIFY_BUFFER;
+}
+
 static int modify_looked(struct machine *machine)
 {
     struct modify *modify = modify_of(machine);
     struct object *object = &modify->object;
+    if (heal_helps(&modify->heal, modify->store, &modify->request.fid, object->err))
+        return modify_heal(modify, object->err);
     if (err_is(object->err))
         return machine_fail(machine, object->err);
     if (modify->stream->state != STREAM_OPEN) /* what is committed may not be applied: hands off */
@@ -365,7 +387,9 @@ static const struct stage modify_stages[MODIFY_STAGES] = {
     [MODIFY_BUFFER] = {"buffer", modify_buffer, BIT(MODIFY_LOOK), 30000},
     [MODIFY_LOOK] = {"look", modify_look, BIT(MODIFY_LOOKED), 30000},
     [MODIFY_LOOKED] = {"looked", modify_looked,
-        BIT(MODIFY_GATHER) | BIT(MODIFY_CHOOSE) | BIT(MODIFY_CHANGE_OPEN), 5000},
+        BIT(MODIFY_GATHER) | BIT(MODIFY_CHOOSE) | BIT(MODIFY_CHANGE_OPEN) | BIT(MODIFY_HEALED),
+        5000},
+    [MODIFY_HEALED] = {"healed", modify_healed, BIT(MODIFY_BUFFER), 60000},
     [MODIFY_GATHER] = {"gather", modify_gather, BIT(MODIFY_CHOOSE) | BIT(MODIFY_SINGLE_OPEN),
         60000},
     [MODIFY_CHOOSE] = {"choose", modify_choose,

@@ -8,6 +8,7 @@ enum modify_stage {
     MODIFY_BUFFER,
     MODIFY_LOOK,
     MODIFY_LOOKED,
+    MODIFY_HEALED,
     MODIFY_GATHER,
     MODIFY_CHOOSE,
     MODIFY_HOME,

@@ -229,6 +229,7 @@ void native_fetch(struct native *native, struct net_request *request)
     op->outlet = (struct outlet){.put = fetch_put};
     op->file.fetch.find = (struct find){.fid = unit_fid(&native->loop->store, &identity, &home),
         .is_by_identity = true,
+        .local_only = true,
         .on_result = fetch_known,
         .done = fetch_over,
         .context = op};

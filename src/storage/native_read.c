@@ -84,6 +84,7 @@ void native_find(struct native *native, struct net_request *request)
         .offset = msg.offset,
         .size = msg.size,
         .if_version = msg.if_version,
+        .local_only = msg.local_only != 0,
         .on_result = find_known,
         .done = find_over,
         .context = op};

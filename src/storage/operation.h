@@ -11,6 +11,7 @@
 
 #include "storage/apply.h"
 #include "storage/body.h"
+#include "storage/heal.h"
 #include "storage/object.h"
 #include "wire/msg.h"
 
@@ -78,11 +79,13 @@ void upload_start(struct upload *upload, struct store *store, struct body *body)
 
 /* ---- find ---- */
 
-/** A read that met a mismatch looks again under the lock of the file. Its own: nobody else's. */
+/** A read that met a mismatch looks again under the lock of the file, and then, without it, what another
+ * member has (heal.h). Its own: nobody else's. */
 struct second_look {
     bool is_taken; /* this is the second look: the lock is held */
     struct stream *stream;
     struct file_lock lock;
+    struct heal heal;
 };
 
 struct find {
@@ -90,6 +93,7 @@ struct find {
     struct store *store;
     struct fid fid;
     bool is_by_identity;       /* for a peer: see object_open_identity() */
+    bool local_only;           /* what is here; no other member is asked */
     uint64_t offset, size;     /* size 0: to the end */
     struct version if_version; /* 0.0: any */
     struct outlet *outlet;
@@ -104,7 +108,8 @@ struct find {
 
 /** Errors: NOT_FOUND, RANGE, CONFLICT (if_version; or the file changed under a download of several
  * pieces), CORRUPT, OFFLINE, WRONG_NODE, BUSY, IO, CLOSED. UNAVAILABLE: the file must be read on the
- * loop that owns it (a mismatch was met here): move there and start again; nothing was put. */
+ * loop that owns it (a mismatch was met here, or it is missing): move there and start again;
+ * nothing was put. There it means that the file is missing and no other member could be asked. */
 void find_start(struct find *find, struct store *store, struct outlet *outlet);
 
 /* ---- stat ---- */
@@ -174,6 +179,7 @@ struct modify {
     struct single_reader reader;
     struct single_copy copy;
     struct single_entry entry;
+    struct heal heal;
     uint8_t way; /* how the new content gets to disk */
     bool is_referenced, is_told, is_gathered, has_writer, has_change, has_reader;
 };

@@ -149,6 +149,7 @@ static void work(struct native_relay *relay, struct native_op *worker)
         .offset = asker->file.find.offset,
         .size = asker->file.find.size,
         .if_version = asker->file.find.if_version,
+        .local_only = asker->file.find.local_only,
         .on_result = found,
         .done = find_over,
         .context = worker};

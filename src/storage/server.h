@@ -38,6 +38,7 @@
 #include "storage/members.h"
 #include "storage/mounts.h"
 #include "storage/native.h"
+#include "storage/pull.h"
 #include "storage/report.h"
 #include "storage/store.h"
 
@@ -127,6 +128,7 @@ struct storage_loop {
     struct net_tick tick; /* the drain deadline */
     struct storage_counters counters;
     struct balance_cursor cursor;
+    struct pulls pulls;
     struct members members; /* of the group, but this storage */
     void (*members_hooks[MEMBERS_HOOKS_MAX])(struct storage_loop *loop);
     uint32_t members_hook_count;
