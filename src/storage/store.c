@@ -123,6 +123,8 @@ static err_t open_stream(struct store *store, const struct store_mount_options *
         .checkpoint_bytes = config->checkpoint_bytes,
         .on_fence = on_stream_fence,
         .on_source = on_stream_source};
+    if (options->floors)
+        stream_options.floor = options->floors[index];
     memcpy(stream_options.storage_uuid, config->storage_uuid, 16);
     memcpy(stream_options.mount_uuid, options->mount_uuid, 16);
     void *block;

@@ -97,8 +97,9 @@ struct store_mount_options {
     uint8_t stream_count;
     uint64_t incarnation;
     uint64_t reserve_bytes;
-    uint32_t chunk_count_max; /* of one stream */
-    bool does_not_wait;       /* return before the streams are ready: stream_is_ready() */
+    uint32_t chunk_count_max;          /* of one stream */
+    const struct stream_floor *floors; /* [stream_count]; NULL: none */
+    bool does_not_wait;                /* return before the streams are ready: stream_is_ready() */
 };
 
 /** Open the directory and every stream of it that this loop owns (stream index modulo loop_count):
