@@ -23,3 +23,5 @@ cairn_test(storage_peer_test SOURCES unit/storage/peer_test.c unit/storage/group
 cairn_test(storage_route_test SOURCES unit/storage/route_test.c LINKS cairn_storage)
 cairn_test(storage_follow_test SOURCES unit/storage/follow_test.c unit/storage/stand.c
     LINKS cairn_sim_store)
+cairn_test(storage_push_test SOURCES unit/storage/push_test.c unit/storage/follower.c unit/storage/stand.c
+    LINKS cairn_sim_store cairn_net TIMEOUT 300)
