@@ -35,6 +35,13 @@ void sim_world_note(struct sim_world *world, const char *format, ...)
 void sim_world_trace_to(struct sim_world *world, FILE *file)
 {
     world->trace = file;
+    world->trace_is_brief = false;
+}
+
+void sim_world_trace_brief(struct sim_world *world, FILE *file)
+{
+    world->trace = file;
+    world->trace_is_brief = true;
 }
 
 static void print_object(const struct sim_task *task)
@@ -108,6 +115,6 @@ void sim_trace_task(const struct sim_task *task, int64_t result)
     sim_world_mix(world, op->offset);
     sim_world_mix(world, op->size ^ (uint64_t)result);
     sim_world_mix(world, data_sample(op, result));
-    if (world->trace)
+    if (world->trace && !world->trace_is_brief)
         print_task(task, result);
 }

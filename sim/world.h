@@ -42,6 +42,8 @@ uint64_t sim_world_op_count(const struct sim_world *world);
 struct prng *sim_world_prng(struct sim_world *world);
 /** A line per operation: time, node, loop, operation, path, offset, size, result. NULL: none. */
 void sim_world_trace_to(struct sim_world *world, FILE *file);
+/** The same without the operations: crashes and the harness's own lines. */
+void sim_world_trace_brief(struct sim_world *world, FILE *file);
 /** A line of the harness's own in the trace. */
 void sim_world_note(struct sim_world *world, const char *format, ...)
     __attribute__((format(printf, 2, 3)));

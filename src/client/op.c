@@ -401,8 +401,14 @@ static const struct machine_kind op_kind = {
     .done = DONE,
 };
 
+/* A caller who asks for the same once more gives the nonce of the first time. */
 static void take_nonce(struct client_op *op)
 {
+    const struct nonce *given = verb_nonce(op);
+    if (given && !nonce_is_none(given)) {
+        op->nonce = *given;
+        return;
+    }
     put_u64(op->nonce.bytes, io_random(op->client->io));
     put_u64(op->nonce.bytes + 8, io_random(op->client->io) | 1); /* never all zero */
 }

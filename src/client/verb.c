@@ -22,6 +22,20 @@ const struct client_verb *verb_of(uint8_t type)
     UNREACHABLE("not an operation of clients");
 }
 
+const struct nonce *verb_nonce(const struct client_op *op)
+{
+    switch (op->type) {
+    case MSG_UPLOAD:
+        return &op->request.upload.nonce;
+    case MSG_MODIFY:
+        return &op->request.modify.nonce;
+    case MSG_DELETE:
+        return &op->request.delete.nonce;
+    default:
+        return NULL;
+    }
+}
+
 static struct span id_of(const struct client_op *op)
 {
     switch (op->type) {

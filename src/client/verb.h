@@ -16,6 +16,9 @@ struct client_verb {
 
 const struct client_verb *verb_of(uint8_t type);
 
+/** The nonce of a change's request; NULL: it has none. */
+const struct nonce *verb_nonce(const struct client_op *op);
+
 /** Check what the caller asks for, take the route's question from it, and enter the nonce.
  * Errors: USAGE (a malformed id or suffix, texts that are too long), UNSUPPORTED (an id of another
  * system). */

@@ -74,6 +74,8 @@ static err_t open_loop(struct storage_loop *loop)
     for (uint32_t i = 0; i < storage->config.mount_count; i++)
         if (storage->plan[i].is_usable)
             open_mount(loop, i);
+        else
+            store_leave_out(&loop->store, storage->config.mount[i].index, ERR(OFFLINE, 0));
     TRY(native_init(&loop->native, loop, storage->budget.request_max));
     loop->is_native_open = true;
     struct net_loop_config net = {.small_count = storage->budget.connection_max

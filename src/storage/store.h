@@ -114,6 +114,9 @@ void store_close_begin(struct store *store);
 MUST bool store_close_is_quiet(struct store *store);
 void store_close_end(struct store *store);
 
+/** Mount point `index` is ours and cannot be opened: what is on it is OFFLINE, not unknown. */
+void store_leave_out(struct store *store, uint8_t index, err_t err);
+
 /** The stream that keeps the file of this id, and the loop that owns it. */
 struct stream_place store_place_of(const struct store *store, const struct fid *fid);
 uint16_t store_owner_loop(const struct store *store, const struct fid *fid);
