@@ -89,7 +89,8 @@ void cluster_faults_draw(struct cluster_faults *faults)
 void cluster_faults_storage_down(struct cluster_faults *faults, unsigned storage, bool has_crashed)
 {
     struct sim_node *node = faults->cluster->storages[storage].node;
-    if (has_crashed)
+    /* An orderly end keeps what was acknowledged from memory, unless a disk failed before. */
+    if (has_crashed || !faults->is_calm)
         cluster_model_crashed(faults->model, storage);
     /* A file system that could not sync a directory is not gone on with: its journal ends there, and
      * what is on disk is what counts. */

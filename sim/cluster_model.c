@@ -176,12 +176,13 @@ static void bases_apply(struct bases *bases, struct version version, struct mode
         search_take(bases->search, made);
 }
 
-static bool is_used(const struct bases *bases, const struct cluster_change *change)
+/* A change whose answer was lost is asked for again: it may come twice, with another in between. */
+static bool is_used_up(const struct bases *bases, const struct cluster_change *change)
 {
+    unsigned uses = 0;
     for (; bases; bases = bases->above)
-        if (bases->change == change)
-            return true;
-    return false;
+        uses += bases->change == change;
+    return uses >= 2;
 }
 
 static void bases_walk(struct bases *bases)
@@ -196,7 +197,7 @@ static void bases_walk(struct bases *bases)
     }
     LIST_EACH (node, &search->file->changes) {
         const struct cluster_change *change = CONTAINER_OF(node, struct cluster_change, link);
-        if (change->type != MSG_MODIFY || !may_still_be_made(change) || is_used(bases, change))
+        if (change->type != MSG_MODIFY || !may_still_be_made(change) || is_used_up(bases, change))
             continue;
         struct bases below = {
             .search = search, .change = change, .counter = bases->counter - 1, .above = bases};

@@ -130,12 +130,23 @@ static void forget_gone(struct cluster_model *model)
     }
 }
 
+/* Who was about to end when all was healed comes back. */
+static bool wait_for_whole(struct cluster *cluster, uint64_t end_ns)
+{
+    while (sim_world_now(cluster->world) < end_ns) {
+        cluster_boot_all(cluster);
+        if (cluster_run_until(cluster, cluster_is_whole, cluster, NS_PER_S))
+            return true;
+    }
+    return false;
+}
+
 bool cluster_settle(struct cluster_settle *settle, uint64_t max_ns)
 {
     struct cluster *cluster = settle->cluster;
     uint64_t end_ns = sim_world_now(cluster->world) + max_ns;
     bool is_final = false;
-    if (!cluster_run_until(cluster, cluster_is_whole, cluster, max_ns)) {
+    if (!wait_for_whole(cluster, end_ns)) {
         char text[400];
         cluster_describe(cluster, text, sizeof text);
         return fail(settle, "not everybody became running: %s", text);

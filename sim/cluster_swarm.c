@@ -127,7 +127,7 @@ static bool heal(struct swarm *swarm)
             return false;
     if (!cluster_close_clients(&swarm->cluster, PATIENCE_NS)) /* their connections may be dead */
         return fail(swarm, "the clients do not close");
-    cluster_run_for(&swarm->cluster, 2 * NS_PER_S);
+    cluster_run_for(&swarm->cluster, 8 * NS_PER_S); /* the longest pause is over */
     cluster_faults_heal(&swarm->faults); /* what was fenced while the last operations ended */
     struct cluster_settle settle = {
         .cluster = &swarm->cluster, .model = &swarm->model, .skills = swarm->work.skills};
@@ -185,12 +185,14 @@ static void count(struct swarm *swarm)
     memcpy(result->faults, swarm->faults.counts, sizeof result->faults);
 }
 
-/* Losses come as faults; and a frame should not take longer than patience lasts. */
-static void tame_net(struct sim_net_options *net)
+/* Losses come as faults; and a frame should not take longer than the patience of a client. */
+static void tame_net(struct sim_net_options *net, const struct cluster_options *options)
 {
     net->loss_per_million = 0;
-    if (net->delay_ns >= 5 * NS_PER_MS && net->window < 65536)
-        net->window = 65536;
+    if (net->delay_ns >= 5 * NS_PER_MS && net->window < 262144)
+        net->window = 262144;
+    if (options->contents_max > 100000 && net->delay_ns > 500000)
+        net->delay_ns = 500000;
 }
 
 void cluster_swarm_run(
@@ -208,7 +210,7 @@ void cluster_swarm_run(
     sim_world_note(swarm->cluster.world, "%s", ret->options);
     swarm->cluster.on_down = on_down;
     swarm->cluster.context = swarm;
-    tame_net(sim_world_net(swarm->cluster.world));
+    tame_net(sim_world_net(swarm->cluster.world), &drawn);
     cluster_model_init(&swarm->model, drawn.storages);
     cluster_faults_init(
         &swarm->faults, &swarm->cluster, &swarm->model, &swarm->prng, bearable_faults());

@@ -237,10 +237,8 @@ static int judge_success(struct client_op *op)
         note_failure(op, ERR(PROTOCOL, 0), NULL);
         return fail(op, op->last_err);
     }
-    if (verb_of(op->type)->has_content) {
-        op->content_size = op->sent_size;
-        op->content_crc = op->sent_crc;
-    }
+    if (verb_of(op->type)->has_content)
+        verb_note_content(op);
     err_t err = verb_verify(op);
     if (!err_is(err))
         return UNWIND;

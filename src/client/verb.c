@@ -189,6 +189,18 @@ static err_t verify_find(const struct client_op *op)
     return is_whole && op->content_crc != found->crc ? ERR(CORRUPT, 0) : ERR_OK;
 }
 
+void verb_note_content(struct client_op *op)
+{
+    bool is_upload = op->type == MSG_UPLOAD;
+    bool is_whole = is_upload || op->request.modify.mode == MODIFY_REPLACE;
+    op->content_size = op->sent_size;
+    op->content_crc = op->sent_crc;
+    if (op->is_body_sent || !is_whole)
+        return;
+    op->content_size = is_upload ? op->reply.uploaded.size : op->reply.modified.size;
+    op->content_crc = is_upload ? op->reply.uploaded.crc : op->reply.modified.crc;
+}
+
 err_t verb_verify(const struct client_op *op)
 {
     if (op->type == MSG_FIND)

@@ -32,6 +32,10 @@ void verb_encode(const struct client_op *op, struct writer *fields);
  * Errors: PROTOCOL, CONFLICT. */
 MUST err_t verb_decode(struct client_op *op, struct span meta);
 
+/** The reply to a change with content is there: what went out, or, if the server knew the change from
+ * an attempt before and did not want its content again, what it told. */
+void verb_note_content(struct client_op *op);
+
 /** All of the reply is there: does it agree with what was sent or received?
  * Errors: CORRUPT (sizes or checksums differ), PROTOCOL. */
 MUST err_t verb_verify(const struct client_op *op);

@@ -214,6 +214,8 @@ static void close_streams(struct storage_loop *loop)
 {
     if (loop->is_store_open && !store_close_is_quiet(&loop->store))
         return;
+    if (loop->fence.is_out) /* a stream failed while it closed: the word has to come home */
+        return;
     if (loop->is_store_open)
         store_close_end(&loop->store);
     loop->is_store_open = false;
