@@ -158,7 +158,7 @@ void cluster_boot_storage(struct cluster *cluster, unsigned index)
         .processors = CLUSTER_LOOPS_MAX,
         .reserved_descriptors = 4,
         .descriptor_limit = DESCRIPTOR_LIMIT,
-        .write_log = cluster->has_trace ? write_log : NULL,
+        .write_log = write_log,
         .log_level = EVENT_INFO,
         .on_running = on_running,
         .context = storage};
@@ -297,8 +297,7 @@ static void make_storage(struct cluster *cluster, unsigned index)
 void cluster_open(struct cluster *cluster, uint64_t seed, const struct cluster_options *options,
     FILE *trace, bool is_brief)
 {
-    *cluster = (struct cluster){
-        .world = sim_world_new(seed), .options = *options, .has_trace = trace != NULL};
+    *cluster = (struct cluster){.world = sim_world_new(seed), .options = *options};
     if (is_brief)
         sim_world_trace_brief(cluster->world, trace);
     else

@@ -86,7 +86,6 @@ struct cluster {
     /* A storage's process is gone: it crashed (its memory is freed), or ended. May be NULL. */
     void (*on_down)(void *context, unsigned storage, bool has_crashed);
     void *context;
-    bool has_trace; /* the logs of the storages go there, too */
 };
 
 /** Shapes and numbers from `prng`. */

@@ -106,8 +106,7 @@ static bool view_matches(const struct cluster_view *view, const struct model_con
     if (content->size != view->total)
         return false;
     return !view->data
-           || model_content_matches(
-               content, view->offset, span_of(view->data, (size_t)view->size));
+           || model_content_matches(content, view->offset, span_of(view->data, (size_t)view->size));
 }
 
 static bool may_still_be_made(const struct cluster_change *change)
@@ -365,8 +364,7 @@ struct told {
 static bool fits_told(const void *context, const struct model_content *content)
 {
     const struct told *told = context;
-    return content->size == told->size
-           && model_content_crc(content) == told->crc;
+    return content->size == told->size && model_content_crc(content) == told->crc;
 }
 
 static bool check_made(struct cluster_model *model, struct cluster_file *file,
@@ -379,8 +377,7 @@ static bool check_made(struct cluster_model *model, struct cluster_file *file,
         return broken(model, file, "a modify made version %llu.%u of %llu bytes: from what?",
             counter_of(reply->version), reply->version.machine, (unsigned long long)reply->size);
     struct cluster_version *known = version_find(file, reply->version);
-    bool is_other =
-        known && !known->is_ghost && !contents_equal(known->content, search.found);
+    bool is_other = known && !known->is_ghost && !contents_equal(known->content, search.found);
     if (is_other) {
         model_content_unref(search.found);
         return broken(model, file, "version %llu.%u was made twice, with two contents",

@@ -207,6 +207,7 @@ void cluster_swarm_run(
     cluster_options_draw(&drawn, &swarm->prng);
     (void)cluster_options_text(&drawn, ret->options, sizeof ret->options);
     cluster_open(&swarm->cluster, options->seed, &drawn, options->trace, !options->is_verbose);
+    sim_world_keep_notes(swarm->cluster.world, &ret->story);
     sim_world_note(swarm->cluster.world, "%s", ret->options);
     swarm->cluster.on_down = on_down;
     swarm->cluster.context = swarm;

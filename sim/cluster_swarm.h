@@ -23,6 +23,7 @@ struct cluster_swarm_result {
     uint64_t hash;                       /* of everything that happened */
     uint64_t io_count, operations, succeeded, reads, boots, virtual_ns;
     uint64_t faults[CLUSTER_FAULT_COUNT];
+    struct sim_notes story; /* its last lines */
 };
 
 void cluster_swarm_run(

@@ -4,12 +4,6 @@
 
 /* ---- what a change does to a state ---- */
 
-static struct model_content *change_content(
-    const struct model_change *change, struct model_content *old)
-{
-    return model_content_change(change->mode, change->offset, change->content, old);
-}
-
 /* False: the change is refused on this state, nothing happens. The content made is the caller's. */
 static bool change_apply(const struct model_file *file, const struct model_change *change,
     const struct model_state *state, struct model_state *ret)

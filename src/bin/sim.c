@@ -2,12 +2,9 @@
 #include "bin/verbs.h"
 
 #include <inttypes.h>
-#include <stdlib.h>
 
 #include "base/units.h"
 #include "sim/cluster_swarm.h"
-
-enum { TRACE_LINES = 60 };
 
 struct sim_options {
     uint64_t seed;
@@ -44,31 +41,11 @@ static void add(struct sim_totals *totals, const struct cluster_swarm_result *re
         totals->faults[i] += result->faults[i];
 }
 
-/* The last lines of `text`. */
-static const char *tail_of(const char *text, size_t size)
+static void print_story(const struct sim_notes *story)
 {
-    const char *at = text + size;
-    for (unsigned lines = 0; at > text; at--)
-        if (at[-1] == '\n' && ++lines > TRACE_LINES)
-            break;
-    return at;
-}
-
-/* The same seed once more, for its story. */
-static void print_story(uint64_t seed)
-{
-    char *text = NULL;
-    size_t size = 0;
-    FILE *memory = open_memstream(&text, &size);
-    if (!memory)
-        return;
-    struct cluster_swarm_result result;
-    struct cluster_swarm_options options = {.seed = seed, .trace = memory};
-    cluster_swarm_run(&options, &result);
-    (void)fflush(memory);
-    (void)printf("%s", tail_of(text, size));
-    (void)fclose(memory);
-    free(text);
+    uint64_t first = story->count > SIM_NOTES_MAX ? story->count - SIM_NOTES_MAX : 0;
+    for (uint64_t i = first; i < story->count; i++)
+        (void)printf("%s\n", story->lines[i % SIM_NOTES_MAX]);
 }
 
 static bool runs_the_same(uint64_t seed, uint64_t hash)
@@ -93,7 +70,7 @@ static void run_seed(const struct sim_options *options, uint64_t seed, struct si
     if (!result.failure[0])
         return;
     if (!options->has_trace && !options->is_quiet && totals->failed <= 3)
-        print_story(seed);
+        print_story(&result.story);
     (void)printf("seed %" PRIu64 " failed: %s\n  options: %s\n  again: cairn sim --seed %" PRIu64
                  " --trace\n",
         seed, result.failure, result.options, seed);
