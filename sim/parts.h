@@ -44,7 +44,9 @@ struct sim_world {
     struct sim_blocks pages, tasks;
     struct sim_observer observer;
     FILE *trace;
-    uint32_t turn_delay_ns; /* longest wait of a completed op for its loop; drawn */
+    bool trace_is_brief;     /* notes only */
+    struct sim_notes *notes; /* NULL: none are kept */
+    uint32_t turn_delay_ns;  /* longest wait of a completed op for its loop; drawn */
     unsigned node_count;
 };
 

@@ -3,6 +3,7 @@
 #include "base/check.h"
 #include "base/crc.h"
 #include "sim/mem.h"
+#include "wire/msg.h"
 
 enum { HOLE_MIN = 1 << 16 };
 
@@ -147,4 +148,21 @@ uint32_t model_content_crc(const struct model_content *content)
     crc = crc32_combine(crc ^ UINT32_MAX, 0, zeros) ^ UINT32_MAX; /* the register, shifted */
     return crc32_update(
         crc, content->data + content->hole_begin, content->size - content->hole_end);
+}
+
+struct model_content *model_content_change(
+    uint8_t mode, uint64_t offset, struct model_content *body, const struct model_content *old)
+{
+    struct span bytes = body ? span_of(body->data, body->size) : span_of(NULL, 0);
+    uint64_t end = offset + bytes.size;
+    switch (mode) {
+    case MODIFY_TRUNCATE:
+        return model_content_edit(old, 0, span_of(NULL, 0), offset);
+    case MODIFY_APPEND:
+        return model_content_edit(old, old->size, bytes, old->size + bytes.size);
+    case MODIFY_WRITE:
+        return model_content_edit(old, offset, bytes, end > old->size ? end : old->size);
+    default:
+        return model_content_ref(body);
+    }
 }

@@ -21,6 +21,10 @@ void model_content_unref(struct model_content *content);
 struct model_content *model_content_edit(
     const struct model_content *old, uint64_t at, struct span bytes, uint64_t total);
 
+/** What a modify (enum modify_mode) makes of `old`; `body` NULL: empty. */
+struct model_content *model_content_change(
+    uint8_t mode, uint64_t offset, struct model_content *body, const struct model_content *old);
+
 /** Has the content these bytes at `offset`? */
 bool model_content_matches(const struct model_content *content, uint64_t offset, struct span bytes);
 uint32_t model_content_crc(const struct model_content *content);

@@ -4,25 +4,6 @@
 
 /* ---- what a change does to a state ---- */
 
-static struct model_content *change_content(
-    const struct model_change *change, struct model_content *old)
-{
-    const struct model_content *body = change->content;
-    struct span bytes = body ? span_of(body->data, body->size) : span_of(NULL, 0);
-    uint64_t end;
-    switch (change->mode) {
-    case MODIFY_TRUNCATE:
-        return model_content_edit(old, 0, span_of(NULL, 0), change->offset);
-    case MODIFY_APPEND:
-        return model_content_edit(old, old->size, bytes, old->size + bytes.size);
-    case MODIFY_WRITE:
-        end = change->offset + bytes.size;
-        return model_content_edit(old, change->offset, bytes, end > old->size ? end : old->size);
-    default:
-        return model_content_ref(change->content);
-    }
-}
-
 /* False: the change is refused on this state, nothing happens. The content made is the caller's. */
 static bool change_apply(const struct model_file *file, const struct model_change *change,
     const struct model_state *state, struct model_state *ret)
@@ -35,7 +16,8 @@ static bool change_apply(const struct model_file *file, const struct model_chang
     if (!file->is_mutable
         || (change->mode == MODIFY_WRITE && change->offset > state->content->size))
         return false;
-    ret->content = change_content(change, state->content);
+    ret->content =
+        model_content_change(change->mode, change->offset, change->content, state->content);
     return true;
 }
 

@@ -20,11 +20,28 @@ static void print_time(const struct sim_world *world)
         world->now_ns % 1000000000);
 }
 
+void sim_world_keep_notes(struct sim_world *world, struct sim_notes *notes)
+{
+    world->notes = notes;
+}
+
+static void keep_note(struct sim_world *world, const char *format, va_list arguments)
+{
+    char *line = world->notes->lines[world->notes->count++ % SIM_NOTES_MAX];
+    int size = snprintf(line, SIM_NOTE_SIZE, "%5" PRIu64 ".%06" PRIu64 " ",
+        world->now_ns / 1000000000, world->now_ns / 1000 % 1000000);
+    (void)vsnprintf(line + size, SIM_NOTE_SIZE - (size_t)size, format, arguments);
+}
+
 void sim_world_note(struct sim_world *world, const char *format, ...)
 {
+    va_list arguments;
+    va_start(arguments, format);
+    if (world->notes)
+        keep_note(world, format, arguments);
+    va_end(arguments);
     if (!world->trace)
         return;
-    va_list arguments;
     va_start(arguments, format);
     print_time(world);
     (void)vfprintf(world->trace, format, arguments);
@@ -35,6 +52,13 @@ void sim_world_note(struct sim_world *world, const char *format, ...)
 void sim_world_trace_to(struct sim_world *world, FILE *file)
 {
     world->trace = file;
+    world->trace_is_brief = false;
+}
+
+void sim_world_trace_brief(struct sim_world *world, FILE *file)
+{
+    world->trace = file;
+    world->trace_is_brief = true;
 }
 
 static void print_object(const struct sim_task *task)
@@ -108,6 +132,6 @@ void sim_trace_task(const struct sim_task *task, int64_t result)
     sim_world_mix(world, op->offset);
     sim_world_mix(world, op->size ^ (uint64_t)result);
     sim_world_mix(world, data_sample(op, result));
-    if (world->trace)
+    if (world->trace && !world->trace_is_brief)
         print_task(task, result);
 }

@@ -42,6 +42,17 @@ uint64_t sim_world_op_count(const struct sim_world *world);
 struct prng *sim_world_prng(struct sim_world *world);
 /** A line per operation: time, node, loop, operation, path, offset, size, result. NULL: none. */
 void sim_world_trace_to(struct sim_world *world, FILE *file);
+/** The same without the operations: crashes and the harness's own lines. */
+void sim_world_trace_brief(struct sim_world *world, FILE *file);
+enum { SIM_NOTES_MAX = 64, SIM_NOTE_SIZE = 256 };
+
+/** The last lines that were noted. */
+struct sim_notes {
+    uint64_t count; /* so far; line i is lines[i % SIM_NOTES_MAX], cut to its size */
+    char lines[SIM_NOTES_MAX][SIM_NOTE_SIZE];
+};
+/** Keep them, whether there is a trace or not. Borrowed as long as the world. */
+void sim_world_keep_notes(struct sim_world *world, struct sim_notes *notes);
 /** A line of the harness's own in the trace. */
 void sim_world_note(struct sim_world *world, const char *format, ...)
     __attribute__((format(printf, 2, 3)));

@@ -19,6 +19,7 @@ static const struct verb *const verbs[] = {
     &status_verb,
     &check_verb,
     &bench_verb,
+    &sim_verb,
 };
 
 static void print_overview(FILE *to)

@@ -55,10 +55,10 @@ struct client_sink {
 };
 
 union client_request {
-    struct msg_upload upload; /* nonce is filled in */
+    struct msg_upload upload; /* nonce: none is filled in; else that of a repetition */
     struct msg_find find;
-    struct msg_modify modify; /* nonce is filled in */
-    struct msg_delete delete; /* nonce is filled in */
+    struct msg_modify modify; /* the same */
+    struct msg_delete delete; /* the same */
     struct msg_stat stat;
     struct msg_list list;
     struct msg_status status;

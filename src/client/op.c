@@ -237,10 +237,8 @@ static int judge_success(struct client_op *op)
         note_failure(op, ERR(PROTOCOL, 0), NULL);
         return fail(op, op->last_err);
     }
-    if (verb_of(op->type)->has_content) {
-        op->content_size = op->sent_size;
-        op->content_crc = op->sent_crc;
-    }
+    if (verb_of(op->type)->has_content)
+        verb_note_content(op);
     err_t err = verb_verify(op);
     if (!err_is(err))
         return UNWIND;
@@ -401,8 +399,14 @@ static const struct machine_kind op_kind = {
     .done = DONE,
 };
 
+/* A caller who asks for the same once more gives the nonce of the first time. */
 static void take_nonce(struct client_op *op)
 {
+    const struct nonce *given = verb_nonce(op);
+    if (given && !nonce_is_none(given)) {
+        op->nonce = *given;
+        return;
+    }
     put_u64(op->nonce.bytes, io_random(op->client->io));
     put_u64(op->nonce.bytes + 8, io_random(op->client->io) | 1); /* never all zero */
 }

@@ -22,6 +22,20 @@ const struct client_verb *verb_of(uint8_t type)
     UNREACHABLE("not an operation of clients");
 }
 
+const struct nonce *verb_nonce(const struct client_op *op)
+{
+    switch (op->type) {
+    case MSG_UPLOAD:
+        return &op->request.upload.nonce;
+    case MSG_MODIFY:
+        return &op->request.modify.nonce;
+    case MSG_DELETE:
+        return &op->request.delete.nonce;
+    default:
+        return NULL;
+    }
+}
+
 static struct span id_of(const struct client_op *op)
 {
     switch (op->type) {
@@ -173,6 +187,18 @@ static err_t verify_find(const struct client_op *op)
         return ERR(PROTOCOL, 0);
     bool is_whole = found->offset == 0 && found->size == found->total;
     return is_whole && op->content_crc != found->crc ? ERR(CORRUPT, 0) : ERR_OK;
+}
+
+void verb_note_content(struct client_op *op)
+{
+    bool is_upload = op->type == MSG_UPLOAD;
+    bool is_whole = is_upload || op->request.modify.mode == MODIFY_REPLACE;
+    op->content_size = op->sent_size;
+    op->content_crc = op->sent_crc;
+    if (op->is_body_sent || !is_whole)
+        return;
+    op->content_size = is_upload ? op->reply.uploaded.size : op->reply.modified.size;
+    op->content_crc = is_upload ? op->reply.uploaded.crc : op->reply.modified.crc;
 }
 
 err_t verb_verify(const struct client_op *op)

@@ -16,6 +16,9 @@ struct client_verb {
 
 const struct client_verb *verb_of(uint8_t type);
 
+/** The nonce of a change's request; NULL: it has none. */
+const struct nonce *verb_nonce(const struct client_op *op);
+
 /** Check what the caller asks for, take the route's question from it, and enter the nonce.
  * Errors: USAGE (a malformed id or suffix, texts that are too long), UNSUPPORTED (an id of another
  * system). */
@@ -28,6 +31,10 @@ void verb_encode(const struct client_op *op, struct writer *fields);
  * goes on: checks that it is the same version.
  * Errors: PROTOCOL, CONFLICT. */
 MUST err_t verb_decode(struct client_op *op, struct span meta);
+
+/** The reply to a change with content is there: what went out, or, if the server knew the change from
+ * an attempt before and did not want its content again, what it told. */
+void verb_note_content(struct client_op *op);
 
 /** All of the reply is there: does it agree with what was sent or received?
  * Errors: CORRUPT (sizes or checksums differ), PROTOCOL. */

@@ -149,7 +149,10 @@ void chunk_entry_give_mirrored(struct chunk_entry *entry)
         entry->live_count--;
 }
 
-/* 0 number u32 | 4 end u32 | 8 live u32 | 12 free u32 | 16 source u16 | 18 zeros | 24 sum | 32 count */
+enum { ENTRY_UNMAPPED = 1 };
+
+/* 0 number u32 | 4 end u32 | 8 live u32 | 12 free u32 | 16 source u16 | 18 flags u16 | 20 zero u32
+ * 24 sum u64 | 32 count u64 */
 void chunk_table_encode(const struct chunk_table *table, struct writer *w)
 {
     for (uint32_t i = 0; i < table->count; i++) {
@@ -159,7 +162,7 @@ void chunk_table_encode(const struct chunk_table *table, struct writer *w)
         write_u32(w, entry->live_count);
         write_u32(w, entry->free_bytes);
         write_u16(w, entry->source);
-        write_u16(w, 0);
+        write_u16(w, entry->is_unmapped ? ENTRY_UNMAPPED : 0);
         write_u32(w, 0);
         write_u64(w, entry->digest.sum);
         write_u64(w, entry->digest.count);
@@ -169,7 +172,7 @@ void chunk_table_encode(const struct chunk_table *table, struct writer *w)
 static void entry_decode_rest(struct chunk_entry *entry, struct reader *r)
 {
     entry->source = read_u16(r);
-    (void)read_u16(r);
+    entry->is_unmapped = read_u16(r) & ENTRY_UNMAPPED;
     (void)read_u32(r);
     entry->digest.sum = read_u64(r);
     entry->digest.count = read_u64(r);

@@ -23,6 +23,10 @@ struct chunk_entry {
     bool is_bad;          /* its map can't be read: not reopened */
     bool is_starved;      /* reopening it met a full disk; until a checkpoint gave space back */
     bool is_lost;         /* recovery met records for it, and its file is missing */
+    bool is_touched;      /* recovery met records that took slots in it */
+    /* Own: what is free in it is not known, since records were lost, or files brought back: nothing is
+     * allocated there, for a member of the group may hold a file in what looks free. */
+    bool is_unmapped;
 };
 
 enum {

@@ -112,7 +112,7 @@ static struct chunk_entry *find_to_reopen(struct stream *stream, uint32_t free_m
         uint32_t bytes = entry->free_bytes + tail;
         bool fits = entry->fit_max >= stream->wanted_size || tail >= stream->wanted_size;
         if (bytes < free_min || bytes <= best_bytes || !fits || entry->is_lost || entry->is_bad
-            || entry->is_starved || stream_active_of(stream, entry->number))
+            || entry->is_starved || entry->is_unmapped || stream_active_of(stream, entry->number))
             continue;
         best = entry;
         best_bytes = bytes;

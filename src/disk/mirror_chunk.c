@@ -114,7 +114,7 @@ static int enter(struct mirror_chunk *chunk)
         entry->free_bytes = entry->fit_max = 0;
     }
     if (entry->source == 0)
-        entry->is_bad = true; /* it has no slot map: nothing is allocated there */
+        entry->is_unmapped = true;
     return MIRROR_UNWIND;
 }
 

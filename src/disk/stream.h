@@ -32,6 +32,12 @@
 
 struct stream;
 
+/** What the other members of the group know of this stream (RECALL): it goes on behind that. */
+struct stream_floor {
+    uint64_t incarnation, lsn; /* of its records */
+    uint32_t chunk;            /* the highest number of its chunks */
+};
+
 struct stream_options {
     struct io *io;
     struct mem *mem;
@@ -41,8 +47,9 @@ struct stream_options {
     uint32_t machine;
     uint8_t storage_uuid[16], mount_uuid[16];
     uint8_t mount, stream;
-    uint64_t incarnation; /* of the storage at this start; raised when a tail was cut */
-    uint32_t chunk_size;  /* bytes, valid for slotmap */
+    uint64_t incarnation;      /* of the storage at this start; raised when a tail was cut */
+    struct stream_floor floor; /* zeros: nobody knows more than the disk */
+    uint32_t chunk_size;       /* bytes, valid for slotmap */
     uint32_t log_segment_size, log_buffer_size, log_segment_count_max;
     uint32_t
         log_ring_size; /* bytes, a multiple of 8: what was committed last, for log_tail; 0: none */
@@ -151,7 +158,7 @@ struct stream {
     uint64_t watermark;      /* at the durable end of the log; never goes back */
     enum stream_closing closing;
     uint64_t lost_chunks, rotten_batches, replayed; /* found at start */
-    bool was_torn;
+    bool was_torn, has_lost_state;                  /* the floor was above what was found */
 };
 
 /** Open: recover from checkpoint and log (recover.c), begin a new log segment, ask for a checkpoint.

@@ -35,12 +35,22 @@ static struct chunk_entry *entry_of(struct stream *stream, const struct place *p
     return stream_chunk_find(stream, &key);
 }
 
-static void effect_take(struct stream *stream, const struct place *place)
+/* Own slots that somebody else fills were lost, and are brought back. */
+static bool is_brought_back(const struct stream *stream, const struct record *record)
 {
+    const struct source_key maker = {record->origin, record->mount, record->stream};
+    return record->kind == RECORD_FULL || !source_key_equals(&maker, &stream->sources.all[0].key);
+}
+
+static void effect_take(struct stream *stream, const struct record *record)
+{
+    const struct place *place = record->flags & RECORD_AT_TARGET ? &record->target : &record->home;
     if (place->kind != PLACE_PACKED)
         return;
     if (place_is_own(stream, place)) {
         effect_take_own(stream, place);
+        if (is_brought_back(stream, record))
+            entry_of(stream, place)->is_unmapped = true;
         return;
     }
     struct chunk_entry *entry = entry_of(stream, place);
@@ -156,7 +166,7 @@ void stream_take_effect(struct stream *stream, const struct record *record)
     if (!record_is_change(record))
         return;
     if (record->flags & RECORD_TAKES)
-        effect_take(stream, record->flags & RECORD_AT_TARGET ? &record->target : &record->home);
+        effect_take(stream, record);
     if (record->flags & RECORD_FREES)
         effect_give(stream, &record->freed, record->lsn);
     if (deletes_live(record))

@@ -8,6 +8,7 @@
 #include "net/connection.h"
 #include "storage/native.h"
 #include "storage/pull.h"
+#include "storage/push.h"
 #include "storage/store.h"
 
 static const char *const descriptors_names[] = {
@@ -64,6 +65,8 @@ static void sum_descriptors(
     terms[STORAGE_DESCRIPTORS_CHUNK_FILES] = loops * budget->chunk_files;
     terms[STORAGE_DESCRIPTORS_SINGLE_FILES] =
         loops * STORAGE_REQUEST_DESCRIPTORS * budget->request_max;
+    terms[STORAGE_DESCRIPTORS_MIRRORS] =
+        (uint64_t)STORAGE_MIRROR_DESCRIPTORS * budget->stream_count * budget->peers_max;
     terms[STORAGE_DESCRIPTORS_ADMIN] = STORAGE_ADMIN_DESCRIPTORS;
     budget->descriptor_sum = sum_of(terms, STORAGE_DESCRIPTORS_COUNT);
 }
@@ -96,6 +99,7 @@ static bool shrink_to_fit(
     for (unsigned shift = 0; shift < 16; shift++) {
         budget->connection_max = scaled(config->connection_max, shift, STORAGE_CONNECTIONS_MIN);
         budget->request_max = scaled(config->request_max, shift, STORAGE_REQUESTS_MIN);
+        budget->peers_max = scaled(config->peers_max, shift, 0);
         budget->chunk_files =
             scaled(config->chunk_files, shift, least_chunk_files(budget, budget->request_max));
         budget->is_shrunk = shift > 0;
@@ -141,12 +145,34 @@ static uint64_t work_bytes(const struct storage_config *config)
            + pool_bytes(STORE_SMALL_SIZE, config->small_buffers, 64);
 }
 
+static uint32_t streams_of_loop(const struct storage_budget *budget)
+{
+    return (budget->stream_count + budget->loops - 1) / budget->loops;
+}
+
+uint32_t push_connections_max(const struct storage_budget *budget)
+{
+    return streams_of_loop(budget) * budget->peers_max;
+}
+
+static uint64_t mirror_bytes(
+    const struct storage_config *config, const struct storage_budget *budget)
+{
+    struct store_config store = {.log_buffer_size = (uint32_t)config->log_buffer_size,
+        .inline_max = (uint32_t)config->inline_max,
+        .single_min = (uint32_t)config->single_min};
+    return budget->peers_max == 0 ? 0
+                                  : pushes_bytes(&store, streams_of_loop(budget), budget->peers_max,
+                                      (uint32_t)config->push_buffers);
+}
+
 static void sum_memory(const struct storage_budget_request *request, struct storage_budget *budget)
 {
     const struct storage_config *config = request->config;
     uint64_t loops = budget->loops, *terms = budget->memory;
     struct store_config store = {
         .single_min = (uint32_t)config->single_min, .piece_size = (uint32_t)config->piece_size};
+    uint32_t connections = budget->connection_max + push_connections_max(budget);
     size_t small = sizeof(struct net_buffer) + NET_SMALL_SIZE;
     size_t large = sizeof(struct net_buffer) + NET_LARGE_SIZE;
     terms[STORAGE_MEMORIES_LOOPS] = loops * sizeof(struct store_mount) * STORE_MOUNTS_MAX
@@ -155,7 +181,7 @@ static void sum_memory(const struct storage_budget_request *request, struct stor
         loops * pool_bytes(sizeof(struct net_connection), budget->connection_max, 0);
     terms[STORAGE_MEMORIES_RECEIVE_BUFFERS] =
         loops
-        * (pool_bytes(small, budget->connection_max + PULL_SLOTS + config->receive_buffers, 0)
+        * (pool_bytes(small, connections + PULL_SLOTS + config->receive_buffers, 0)
             + pool_bytes(large, config->receive_large_buffers, 0));
     terms[STORAGE_MEMORIES_REQUESTS] =
         loops
@@ -167,6 +193,7 @@ static void sum_memory(const struct storage_budget_request *request, struct stor
     terms[STORAGE_MEMORIES_CHUNK_FILES] =
         loops * budget->chunk_files * (sizeof(struct chunk_file) + 2 * sizeof(struct map_entry));
     terms[STORAGE_MEMORIES_PULLS] = loops * pull_bytes();
+    terms[STORAGE_MEMORIES_MIRRORS] = loops * mirror_bytes(config, budget);
     budget->memory_sum = sum_of(terms, STORAGE_MEMORIES_COUNT);
 }
 
@@ -203,8 +230,9 @@ void storage_budget_print_descriptors(const struct storage_budget *budget, struc
     else if (budget->is_shrunk)
         text_add(text,
             "; to fit the limit of open files each of %u loops has only %u connections, %u requests"
-            " at one time and %u chunk files",
-            budget->loops, budget->connection_max, budget->request_max, budget->chunk_files);
+            " at one time and %u chunk files, and there is room for %u mirrors",
+            budget->loops, budget->connection_max, budget->request_max, budget->chunk_files,
+            budget->peers_max);
 }
 
 void storage_budget_print_memory(const struct storage_budget *budget, struct text *text)

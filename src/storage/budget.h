@@ -19,6 +19,7 @@
     X(STREAMS, "streams")           /* log segments, checkpoint, directories */               \
     X(CHUNK_FILES, "chunk files")   /* */                                                     \
     X(SINGLE_FILES, "single files") /* requests in flight times what one may open */          \
+    X(MIRRORS, "mirrors")           /* of each stream and mirror: connection, log segment */  \
     X(ADMIN, "admin")               /* for the operator's questions */
 
 enum storage_descriptors {
@@ -36,7 +37,8 @@ enum storage_descriptors {
     X(WORK_BUFFERS, "work buffers")       \
     X(STREAMS, "streams")                 \
     X(CHUNK_FILES, "chunk files")         \
-    X(PULLS, "pulls")
+    X(PULLS, "pulls")                     \
+    X(MIRRORS, "mirrors")
 
 enum storage_memories {
 #define X(name, text) STORAGE_MEMORIES_##name,
@@ -54,6 +56,7 @@ enum {
     STORAGE_REQUEST_CHUNK_FILES = 3, /* home, target, freed */
     STORAGE_LISTENER_DESCRIPTORS = 2 + LISTENER_REFUSALS, /* with one just accepted */
     STORAGE_ADMIN_DESCRIPTORS = 4,
+    STORAGE_MIRROR_DESCRIPTORS = 2,
 };
 
 struct storage_budget_request {
@@ -70,6 +73,7 @@ struct storage_budget {
     uint32_t stream_count;      /* of all */
     /* of each loop */
     uint32_t connection_max, request_max, chunk_files;
+    uint32_t peers_max; /* mirrors; 0: there is no room for any */
     bool is_shrunk;
     uint64_t descriptors[STORAGE_DESCRIPTORS_COUNT], descriptor_sum, descriptor_limit;
     uint64_t memory[STORAGE_MEMORIES_COUNT], memory_sum; /* bytes */
@@ -83,6 +87,9 @@ MUST err_t storage_budget(const struct storage_budget_request *request, struct s
 void storage_budget_print_descriptors(const struct storage_budget *budget, struct text *text);
 /** "memory: 12.0 MiB work buffers + ... = 61.2 MiB". */
 void storage_budget_print_memory(const struct storage_budget *budget, struct text *text);
+
+/** Connections to mirrors that a loop may open. */
+uint32_t push_connections_max(const struct storage_budget *budget);
 
 const char *storage_descriptors_name(enum storage_descriptors holder);
 const char *storage_memories_name(enum storage_memories holder);

@@ -4,9 +4,12 @@
 #include "disk/binlog.h"
 #include "disk/slotmap.h"
 #include "io/io.h"
+#include "storage/push.h"
 #include "wire/frame.h"
 
 static const char *const balance_choices[] = {"loop", "maxdisk", "turn", "master", NULL};
+
+static const char *const ack_choices[] = {"memory", "local", "one", "all", NULL};
 
 #define S struct storage_config
 static const struct config_key keys[] = {
@@ -57,6 +60,20 @@ static const struct config_key keys[] = {
         .help = "room that mutable files get to grow in place"},
     {"mutable_files", CONFIG_AT_BOOL(S, mutable_files), .default_text = "yes",
         .help = "files may be modified unless the upload says otherwise"},
+    {"ack", CONFIG_AT_ENUM(S, ack), .default_text = "local", .choices = ack_choices,
+        .help = "how safe a change is when it is answered, unless the client says"},
+    {"ack_timeout", CONFIG_AT_DURATION(S, ack_timeout_ns), .default_text = "5s",
+        .min = 10 * NS_PER_MS, .max = NS_PER_HOUR,
+        .help = "for mirrors to hold a change (ack one, all); then the answer says who does"},
+    {"push_window", CONFIG_AT_TEXT(S, push_window), .default_text = "",
+        .help = "time of day (UTC) in which mirrors are served: 22:00-06:00; none: always"},
+    {"push_rate", CONFIG_AT_SIZE(S, push_rate), .default_text = "0", .max = TIB,
+        .help = "bytes per second to all mirrors together; 0: no limit"},
+    {"push_buffers", CONFIG_AT_INTEGER(S, push_buffers), .default_text = "16",
+        .min = PUSH_BUFFERS_MIN, .max = 4096, .unit = "buffers",
+        .help = "of 384 KiB: on their way to mirrors"},
+    {"peers_max", CONFIG_AT_INTEGER(S, peers_max), .default_text = "4", .min = 1,
+        .max = MEMBERS_MAX, .unit = "mirrors", .help = "other storages of the group"},
     {"connection_max", CONFIG_AT_INTEGER(S, connection_max), .default_text = "256", .min = 4,
         .max = 65536, .unit = "connections", .help = "of each loop"},
     {"pipeline_max", CONFIG_AT_INTEGER(S, pipeline_max), .default_text = "64", .min = 1,
@@ -271,6 +288,16 @@ static void check_contents(const struct storage_config *s, struct config *config
             "lower single_min, or give at least", slot_max);
 }
 
+static void check_push(struct storage_config *storage, struct config *config)
+{
+    if (!push_window_parse(storage->push_window, &storage->push_window_parsed))
+        config_problem(config, "push_window = %s: not a time of day; write 22:00-06:00 (UTC)",
+            storage->push_window);
+    if (storage->push_rate > 0 && storage->push_rate < PUSH_RATE_MIN)
+        config_problem(config, "push_rate: give at least %d bytes per second, or 0 for no limit",
+            PUSH_RATE_MIN);
+}
+
 void storage_config_check(struct storage_config *storage, struct config *config)
 {
     check_names(storage, config);
@@ -281,6 +308,7 @@ void storage_config_check(struct storage_config *storage, struct config *config)
     check_master(storage, config);
     check_log(storage, config);
     check_contents(storage, config);
+    check_push(storage, config);
 }
 
 uint64_t storage_reserve_bytes(const struct storage_config *storage, uint64_t total)

@@ -11,6 +11,7 @@
 #include "base/config.h"
 #include "core/balance.h"
 #include "io/io.h"
+#include "storage/push_gate.h"
 #include "wire/fid.h"
 
 enum {
@@ -42,6 +43,12 @@ struct storage_config {
     uint64_t chunk_size, log_segment_size, log_segments, log_buffer_size;
     uint64_t inline_max, single_min, piece_size, checkpoint_bytes;
     struct config_amount slack;
+    uint32_t ack;            /* of changes that leave it open: enum ack_level less one */
+    uint64_t ack_timeout_ns; /* for mirrors */
+    const char *push_window; /* "": always */
+    uint64_t push_rate;      /* bytes per second of the storage; 0: no limit */
+    uint64_t push_buffers;   /* of each loop */
+    uint64_t peers_max;      /* mirrors that are pushed to */
     bool mutable_files;      /* uploads that leave it open (is_mutable 2) are mutable */
     uint64_t connection_max; /* of each loop, like all counts that follow */
     uint64_t pipeline_max;   /* requests of one connection at one time */
@@ -56,6 +63,7 @@ struct storage_config {
     uint32_t machine_number;
     struct storage_mount_config mount[STORAGE_MOUNTS_MAX];
     uint32_t mount_count;
+    struct push_window push_window_parsed;
     struct io_address listen_address;
     struct io_address tracker[STORAGE_TRACKERS_MAX];
     uint32_t tracker_count;

@@ -17,6 +17,16 @@ void member_answer(struct storage_loop *loop, enum storage_verb verb);
 /** store.on_fence. */
 void member_on_fence(void *context, uint8_t mount, err_t err);
 
+/* ---- push_loop.c ---- */
+
+/** Streams are open: get ready to push them. Errors: BUSY, NO_RESOURCE. */
+MUST err_t push_open(struct storage_loop *loop);
+/** A hook of members.h. */
+void push_members_changed(struct storage_loop *loop);
+/** Nothing more is to be pushed: true when all connections are closed. */
+bool push_rest(struct storage_loop *loop);
+void push_close(struct storage_loop *loop);
+
 /* ---- tour.c ---- */
 
 /** Loop 0: begin a tour, now or when the present one is home. */

@@ -23,6 +23,7 @@ static struct store_config store_config_of(const struct storage_loop *loop)
         .log_buffer_size = (uint32_t)config->log_buffer_size,
         .log_segment_count_max = (uint32_t)config->log_segments,
         .log_ring_size = (uint32_t)config->log_buffer_size,
+        .retains_log = loop->members.count > 0,
         .free_slot_count = (uint32_t)config->free_slots,
         .chunk_file_count = storage->budget.chunk_files,
         .small_buffer_count = (uint32_t)config->small_buffers,
@@ -73,15 +74,19 @@ static err_t open_loop(struct storage_loop *loop)
     for (uint32_t i = 0; i < storage->config.mount_count; i++)
         if (storage->plan[i].is_usable)
             open_mount(loop, i);
+        else
+            store_leave_out(&loop->store, storage->config.mount[i].index, ERR(OFFLINE, 0));
     TRY(native_init(&loop->native, loop, storage->budget.request_max));
     loop->is_native_open = true;
-    struct net_loop_config net = {.small_count = storage->budget.connection_max + PULL_SLOTS
-                                                 + (uint32_t)storage->config.receive_buffers,
+    struct net_loop_config net = {
+        .small_count = storage->budget.connection_max + push_connections_max(&storage->budget)
+                       + PULL_SLOTS + (uint32_t)storage->config.receive_buffers,
         .large_count = (uint32_t)storage->config.receive_large_buffers,
         .tick_ns = STORAGE_TICK_MS * NS_PER_MS};
     TRY(net_loop_init(&loop->net, loop->io, &loop->mem, &net));
     loop->is_net_open = true;
-    return pull_open(loop);
+    TRY(pull_open(loop));
+    return push_open(loop);
 }
 
 /* A stream is ready when its first lease of ids is durable, or it has failed (and fenced itself). */
@@ -175,7 +180,7 @@ static void come_to_rest(struct storage_loop *loop)
         return;
     if (loop->is_store_open && loop->store.running > 0)
         return;
-    if (!pull_rest(loop))
+    if (!push_rest(loop) || !pull_rest(loop))
         return;
     if (loop->is_ticking) {
         net_ticker_leave(&loop->net.ticker, &loop->tick);
@@ -194,6 +199,7 @@ static void come_to_rest(struct storage_loop *loop)
 static void close_doors(struct storage_loop *loop)
 {
     pull_close(loop);
+    push_close(loop);
     if (loop->is_server_open)
         net_server_fini(&loop->server);
     if (loop->is_net_open)
@@ -209,6 +215,8 @@ static void close_doors(struct storage_loop *loop)
 static void close_streams(struct storage_loop *loop)
 {
     if (loop->is_store_open && !store_close_is_quiet(&loop->store))
+        return;
+    if (loop->fence.is_out) /* a stream failed while it closed: the word has to come home */
         return;
     if (loop->is_store_open)
         store_close_end(&loop->store);

@@ -115,13 +115,49 @@ void native_refuse(struct storage_loop *loop, struct net_request *request, err_t
     native_refuse_saying(loop, request, err, err_sentence(err.code));
 }
 
-err_t native_check_ack(uint8_t ack, const char **ret_text)
+err_t native_check_ack(const struct storage_loop *loop, uint8_t *ack, const char **ret_text)
 {
-    *ret_text = "no mirror holds it: this group has one storage; ask for local or memory";
-    if (ack == ACK_ONE || ack == ACK_ALL)
+    bool has_mirrors = loop->is_push_open && pushes_mirror_count(&loop->pushes) > 0;
+    if (*ack == 0)
+        *ack = (uint8_t)(ACK_MEMORY + loop->storage->config.ack);
+    *ret_text = "no mirror holds it: this storage knows no other in its group; ask for local or "
+                "memory";
+    if ((*ack == ACK_ONE || *ack == ACK_ALL) && !has_mirrors)
         return ERR(UNAVAILABLE, 0);
     *ret_text = "no such acknowledgement level";
-    return ack == ACK_MEMORY || ack == ACK_LOCAL ? ERR_OK : ERR(USAGE, 0);
+    return *ack <= ACK_ALL ? ERR_OK : ERR(USAGE, 0);
+}
+
+/* ---- mirrors ---- */
+
+bool native_holds(struct native_op *op, uint8_t reached)
+{
+    struct text text;
+    text_init(&text, op->hold.holders, sizeof op->hold.holders);
+    if (reached >= ACK_LOCAL)
+        text_add(&text, "m%03u", op->native->loop->storage->config.machine_number);
+    op->hold.reached = reached;
+    op->hold.holder_count = 1;
+    return op->ack >= ACK_ONE;
+}
+
+static void hold_over(struct push_hold *hold)
+{
+    struct native_op *op = CONTAINER_OF(hold, struct native_op, hold);
+    void (*reply)(struct native_op * op) = hold->context;
+    reply(op);
+    native_op_close(op);
+}
+
+void native_hold(struct native_op *op, const struct stream *stream, const struct log_append *append,
+    void (*reply)(struct native_op *op))
+{
+    struct storage_loop *loop = op->native->loop;
+    op->hold.level = op->ack;
+    op->hold.deadline_ns = io_now(loop->io) + loop->storage->config.ack_timeout_ns;
+    op->hold.done = hold_over;
+    op->hold.context = reply;
+    push_hold_wait(&op->hold, &loop->pushes, stream, append->record.lsn);
 }
 
 err_t native_fid(struct storage_loop *loop, struct span text, struct fid *ret)

@@ -8,6 +8,7 @@
 
 #include "storage/harvest.h"
 #include "storage/list.h"
+#include "storage/push_hold.h"
 #include "storage/server.h"
 
 struct native_op;
@@ -81,6 +82,8 @@ struct native_op {
     uint8_t *sheet; /* peers: of the reply */
     struct unit_walk_memory *walk_memory;
     struct storage_tour_waiter tour;
+    uint8_t ack; /* that a change is to reach */
+    struct push_hold hold;
     union {
         struct upload upload;
         struct find find;
@@ -112,9 +115,21 @@ void native_refuse_saying(
 MUST err_t native_fid(struct storage_loop *loop, struct span text, struct fid *ret);
 /** If another loop owns the file: move the request there. True: it is gone from here. */
 bool native_moves(struct storage_loop *loop, struct net_request *request, const struct fid *fid);
-/** Is this acknowledgement level one that we can give? Errors: USAGE (no level), UNAVAILABLE (no
- * mirror holds it): *ret_text says more. */
-MUST err_t native_check_ack(uint8_t ack, const char **ret_text);
+/** Is this acknowledgement level one that we can give? 0 becomes the storage's own. Errors: USAGE (no
+ * level), UNAVAILABLE (there is no mirror): *ret_text says more. */
+MUST err_t native_check_ack(const struct storage_loop *loop, uint8_t *ack, const char **ret_text);
+/** What the change itself waits for: the rest is up to the mirrors. */
+static inline uint8_t native_own_ack(uint8_t ack)
+{
+    return ack < ACK_LOCAL ? ack : ACK_LOCAL;
+}
+/** Does op->ack ask for mirrors? Then, when the change is over, native_hold(). Else op->hold tells at
+ * once who holds it: this storage, if `reached` is durable. */
+bool native_holds(struct native_op *op, uint8_t reached);
+/** Wait until mirrors hold `append` (nothing was appended: what is durable now) of `stream` (NULL:
+ * nothing to wait for); then op->hold tells, and `reply` is called. */
+void native_hold(struct native_op *op, const struct stream *stream, const struct log_append *append,
+    void (*reply)(struct native_op *op));
 
 /** Connect op->body with the frames of its request. */
 void native_body_begin(struct native_op *op);

@@ -5,9 +5,9 @@
 
 enum { UPLOAD_SLACK_PERCENT_MAX = 1000 };
 
-static void upload_told(struct upload *upload)
+static void upload_reply(struct native_op *op)
 {
-    struct native_op *op = upload->context;
+    const struct upload *upload = &op->file.upload;
     const struct file_result *result = &upload->result;
     char id[FID_TEXT_MAX];
     size_t size = fid_format(&result->fid, id);
@@ -16,13 +16,21 @@ static void upload_told(struct upload *upload)
                             .version = result->version,
                             .size = result->size,
                             .crc = result->crc,
-                            .ack = result->ack,
-                            .holder_count = 1,
-                            .machine = upload->store->config.machine},
+                            .ack = op->hold.reached,
+                            .holder_count = op->hold.holder_count,
+                            .machine = upload->store->config.machine,
+                            .holders = span_of_text(op->hold.holders)},
         &fields);
-    op->is_told = true;
     op->native->loop->counters.uploads++;
     net_reply(op->request, MSG_UPLOADED, 0, &fields, NULL, 0, NULL);
+}
+
+static void upload_told(struct upload *upload)
+{
+    struct native_op *op = upload->context;
+    op->is_told = true;
+    if (!native_holds(op, upload->result.ack))
+        upload_reply(op);
 }
 
 /* An upload only writes: an error of input and output means that the disk cannot be written any
@@ -32,16 +40,18 @@ static void upload_over(struct upload *upload)
     struct native_op *op = upload->context;
     if (err_has(upload->machine.err, ERR_CODE_IO))
         store_fence(upload->store, upload->request.mount, upload->machine.err);
-    if (op->is_told)
+    if (op->is_told && op->ack >= ACK_ONE)
+        native_hold(op, upload->stream, &upload->append, upload_reply);
+    else if (op->is_told)
         native_op_close(op);
     else
         native_op_fail(op, upload->machine.err);
 }
 
-static err_t check(
-    const struct storage_config *config, const struct msg_upload *msg, const char **ret_text)
+static err_t check(const struct storage_loop *loop, struct msg_upload *msg, const char **ret_text)
 {
-    TRY(native_check_ack(msg->ack, ret_text));
+    const struct storage_config *config = &loop->storage->config;
+    TRY(native_check_ack(loop, &msg->ack, ret_text));
     *ret_text = "a suffix is up to 6 letters, digits, _ and -";
     if (!suffix_is_valid(msg->suffix))
         return ERR(USAGE, 0);
@@ -89,13 +99,14 @@ static void start(struct native_op *op, const struct msg_upload *msg, uint8_t mo
         .suffix = msg->suffix,
         .expires = msg->expires,
         .nonce = msg->nonce,
-        .ack = msg->ack,
+        .ack = native_own_ack(msg->ack),
         .is_mutable = msg->is_mutable == 2 ? config->mutable_files : msg->is_mutable == 1,
         .size_known = msg->size_known != 0,
         .size = msg->size,
         .slack = msg->slack,
         .crc_known = msg->crc_known != 0,
         .crc = msg->crc};
+    op->ack = msg->ack;
     native_body_begin(op);
     upload_start(&op->file.upload, &op->native->loop->store, &op->body);
 }
@@ -112,7 +123,7 @@ void native_upload(struct native *native, struct net_request *request)
         native_refuse(loop, request, err);
         return;
     }
-    err = check(config, &msg, &text);
+    err = check(loop, &msg, &text);
     if (err_is(err)) {
         refuse(loop, request, &msg, err, text);
         return;

@@ -39,6 +39,7 @@
 #include "storage/mounts.h"
 #include "storage/native.h"
 #include "storage/pull.h"
+#include "storage/push.h"
 #include "storage/report.h"
 #include "storage/store.h"
 
@@ -113,7 +114,7 @@ struct storage_loop {
     uint16_t index;
     enum storage_phase phase;
     bool is_due; /* command.verb is to be done, outside of a turn */
-    bool is_store_open, is_native_open, is_net_open, is_server_open;
+    bool is_store_open, is_native_open, is_net_open, is_server_open, is_push_open;
     bool is_ticking, is_touring;
     uint8_t state; /* enum storage_state, as told by loop 0 */
     err_t err;     /* of opening or listening */
@@ -132,6 +133,9 @@ struct storage_loop {
     struct members members; /* of the group, but this storage */
     void (*members_hooks[MEMBERS_HOOKS_MAX])(struct storage_loop *loop);
     uint32_t members_hook_count;
+    struct pushes pushes; /* if is_push_open */
+    /* a mirror knows more of a stream of this loop than we do: state was lost here. May be NULL */
+    void (*on_behind_itself)(struct storage_loop *loop, uint32_t machine);
     struct storage_word command; /* from loop 0 */
     struct storage_word answer;  /* to loop 0 */
     struct storage_fence_word fence;

@@ -26,6 +26,14 @@ void store_fence(struct store *store, uint8_t index, err_t err)
         store->on_fence(store->context, index, err);
 }
 
+void store_leave_out(struct store *store, uint8_t index, err_t err)
+{
+    struct store_mount *mount = &store->mounts[index];
+    CHECK(!mount->is_there);
+    mount->is_fenced = true;
+    mount->cause = err;
+}
+
 static void on_stream_fence(struct stream *stream, err_t err)
 {
     store_fence(stream->options.context, stream->options.mount, err);
@@ -123,6 +131,8 @@ static err_t open_stream(struct store *store, const struct store_mount_options *
         .checkpoint_bytes = config->checkpoint_bytes,
         .on_fence = on_stream_fence,
         .on_source = on_stream_source};
+    if (options->floors)
+        stream_options.floor = options->floors[index];
     memcpy(stream_options.storage_uuid, config->storage_uuid, 16);
     memcpy(stream_options.mount_uuid, options->mount_uuid, 16);
     void *block;
@@ -242,10 +252,10 @@ err_t store_check_id(const struct store *store, const struct fid *fid)
         return ERR(WRONG_NODE, 0);
     struct stream_place place = store_place_of(store, fid);
     const struct store_mount *mount = &store->mounts[place.mount];
+    if (mount->is_fenced) /* perhaps from the start: then even its streams are not known */
+        return ERR(OFFLINE, 0);
     if (!mount->is_there || place.stream >= mount->stream_count)
         return ERR(NOT_FOUND, 0);
-    if (mount->is_fenced)
-        return ERR(OFFLINE, 0);
     uint64_t end = (uint64_t)fid->offset + fid->slot_size;
     if (fid->is_packed
         && (fid->offset < CHUNK_HEADER_SIZE || end > store->config.chunk_size

@@ -97,8 +97,9 @@ struct store_mount_options {
     uint8_t stream_count;
     uint64_t incarnation;
     uint64_t reserve_bytes;
-    uint32_t chunk_count_max; /* of one stream */
-    bool does_not_wait;       /* return before the streams are ready: stream_is_ready() */
+    uint32_t chunk_count_max;          /* of one stream */
+    const struct stream_floor *floors; /* [stream_count]; NULL: none */
+    bool does_not_wait;                /* return before the streams are ready: stream_is_ready() */
 };
 
 /** Open the directory and every stream of it that this loop owns (stream index modulo loop_count):
@@ -112,6 +113,9 @@ void store_close(struct store *store);
 void store_close_begin(struct store *store);
 MUST bool store_close_is_quiet(struct store *store);
 void store_close_end(struct store *store);
+
+/** Mount point `index` is ours and cannot be opened: what is on it is OFFLINE, not unknown. */
+void store_leave_out(struct store *store, uint8_t index, err_t err);
 
 /** The stream that keeps the file of this id, and the loop that owns it. */
 struct stream_place store_place_of(const struct store *store, const struct fid *fid);

@@ -23,3 +23,5 @@ cairn_test(source_test
     SOURCES unit/disk/source_test.c unit/disk/stream_bench.c LINKS cairn_storage cairn_sim)
 cairn_test(mirror_chunk_test
     SOURCES unit/disk/mirror_chunk_test.c unit/disk/stream_bench.c LINKS cairn_storage cairn_sim)
+cairn_test(floor_test
+    SOURCES unit/disk/floor_test.c unit/disk/stream_bench.c LINKS cairn_storage cairn_sim)

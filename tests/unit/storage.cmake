@@ -25,3 +25,5 @@ cairn_test(storage_follow_test SOURCES unit/storage/follow_test.c unit/storage/s
     LINKS cairn_sim_store)
 cairn_test(storage_pull_test SOURCES unit/storage/pull_test.c unit/storage/group.c
     LINKS cairn_sim cairn_storage)
+cairn_test(storage_push_test SOURCES unit/storage/push_test.c unit/storage/follower.c unit/storage/stand.c
+    LINKS cairn_sim_store cairn_net TIMEOUT 300)

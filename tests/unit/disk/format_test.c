@@ -484,7 +484,7 @@ static void sample_checkpoint_entries(uint8_t *bytes)
                                                     .end = 0x11121314,
                                                     .live_count = 0x21222324,
                                                     .free_bytes = 0x31323334},
-        {.source = 0x0102, .number = 7, .digest = {0x4142434445464748, 0x51}}};
+        {.source = 0x0102, .number = 7, .is_unmapped = true, .digest = {0x4142434445464748, 0x51}}};
     struct chunk_entry entries[2];
     memcpy(entries, sample, sizeof entries);
     struct chunk_table table = {.entries = entries, .count = 2, .capacity = 2};
@@ -508,10 +508,10 @@ TEST(the_entries_of_a_checkpoint_are_as_documented)
     EXPECT_EQ(get_u64(bytes + CHECKPOINT_HEADER_SIZE + 64 + 63 * 16 + 8), 0x61);
     const uint8_t *chunks = bytes + CHECKPOINT_HEADER_SIZE + SOURCE_IMAGE_SIZE;
     const struct field entry[] = {{0, 4, 0x01020304}, {4, 4, 0x11121314}, {8, 4, 0x21222324},
-        {12, 4, 0x31323334}, {16, 2, 0}, {18, 6, 0}, {24, 8, 0}, {32, 8, 0}};
+        {12, 4, 0x31323334}, {16, 2, 0}, {18, 2, 0}, {20, 4, 0}, {24, 8, 0}, {32, 8, 0}};
     EXPECT_LAYOUT("### Chunk entry", entry, chunks, CHUNK_ENTRY_IMAGE_SIZE);
     const struct field mirrored[] = {{0, 4, 7}, {4, 4, 0}, {8, 4, 0}, {12, 4, 0}, {16, 2, 0x0102},
-        {18, 6, 0}, {24, 8, 0x4142434445464748}, {32, 8, 0x51}};
+        {18, 2, 1}, {20, 4, 0}, {24, 8, 0x4142434445464748}, {32, 8, 0x51}};
     EXPECT_LAYOUT(
         "### Chunk entry", mirrored, chunks + CHUNK_ENTRY_IMAGE_SIZE, CHUNK_ENTRY_IMAGE_SIZE);
 }
@@ -581,6 +581,8 @@ TEST(the_entries_of_a_checkpoint_are_read_as_they_were_written)
     chunks.count = 0;
     EXPECT_OK(chunk_table_decode(&chunks, 2, 0x103, 2, &first));
     EXPECT_EQ(chunk_table_find(&chunks, 0x0102, 7)->digest.count, 0x51);
+    EXPECT(chunk_table_find(&chunks, 0x0102, 7)->is_unmapped);
+    EXPECT(!chunk_table_find(&chunks, 0, 0x01020304)->is_unmapped);
     EXPECT_EQ(chunk_table_find(&chunks, 0, 0x01020304)->free_bytes, 0x31323334);
     EXPECT(chunk_table_find(&chunks, 0, 7) == NULL);
 }

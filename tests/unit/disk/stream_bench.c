@@ -215,11 +215,33 @@ void bench_checkpoint(struct stream_bench *bench)
 
 /* ---- jobs ---- */
 
-enum { JOB_HOLD, JOB_HELD, JOB_COMMITTED, JOB_APPLIED, JOB_UNWIND, JOB_DONE, JOB_STAGES };
+enum {
+    JOB_RESERVE,
+    JOB_HOLD,
+    JOB_HELD,
+    JOB_COMMITTED,
+    JOB_APPLIED,
+    JOB_UNWIND,
+    JOB_DONE,
+    JOB_STAGES
+};
 
 static struct bench_job *job_of(struct machine *machine)
 {
     return CONTAINER_OF(machine, struct bench_job, machine);
+}
+
+static int job_reserve(struct machine *machine)
+{
+    struct bench_job *job = job_of(machine);
+    if (job->reserve_size == 0)
+        return JOB_HOLD;
+    if (!stream_reserve(&job->bench->stream, &job->reservation, job->reserve_size, machine))
+        return machine_wait_in(machine, JOB_RESERVE, 1);
+    if (err_is(job->reservation.err))
+        return machine_fail(machine, job->reservation.err);
+    job->record.home = job->reservation.place;
+    return JOB_HOLD;
 }
 
 static int job_hold(struct machine *machine)
@@ -264,7 +286,9 @@ static int job_applied(struct machine *machine)
 static int job_unwind(struct machine *machine)
 {
     struct bench_job *job = job_of(machine);
+    bool was_appended = job->append.buffer != NULL;
     binlog_release(&job->bench->stream.log, &job->append);
+    stream_reserve_end(&job->bench->stream, &job->reservation, was_appended);
     if (!job->keeps_ref)
         chunk_release(&job->bench->files, &job->ref);
     job->err = machine->err;
@@ -280,6 +304,7 @@ static int job_done(struct machine *machine)
 }
 
 static const struct stage job_stages[JOB_STAGES] = {
+    [JOB_RESERVE] = {"reserve", job_reserve, BIT(JOB_HOLD), 0},
     [JOB_HOLD] = {"hold", job_hold, BIT(JOB_HELD), 0},
     [JOB_HELD] = {"held", job_held, BIT(JOB_COMMITTED), 0},
     [JOB_COMMITTED] = {"committed", job_committed, BIT(JOB_APPLIED), 0},
@@ -295,6 +320,7 @@ void bench_start(struct stream_bench *bench, struct bench_job *job)
     job->is_over = false;
     job->ref = (struct chunk_ref){0};
     job->append = (struct log_append){0};
+    job->reservation = (struct reservation){0};
     machine_start(&job->machine, &job_kind, &bench->io->run, DIRECTION_OWN);
 }
 

@@ -44,10 +44,12 @@ struct bench_job {
     struct chunk_key key;
     uint32_t seed;
     struct record record;
+    uint32_t reserve_size; /* of an own slot, for the record's home */
     err_t err;
     bool is_over, keeps_ref;
     struct mirror_chunk chunk;
     struct chunk_ref ref;
+    struct reservation reservation;
     struct log_append append;
     struct packed_apply apply;
 };

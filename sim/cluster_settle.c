@@ -1,0 +1,161 @@
+#include "sim/cluster_settle.h"
+
+#include <stdarg.h>
+
+#include "base/units.h"
+#include "sim/mem.h"
+
+__attribute__((format(printf, 2, 3))) static bool fail(
+    struct cluster_settle *settle, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    (void)vsnprintf(settle->failure, sizeof settle->failure, format, arguments);
+    va_end(arguments);
+    return false;
+}
+
+static bool keeps(const struct cluster_settle *settle, const struct cluster_file *file, unsigned at)
+{
+    return settle->skills.has_mirrors || file->fid.identity.origin == at + 1;
+}
+
+static struct cluster_call *read_file(
+    struct cluster_settle *settle, const struct cluster_file *file, unsigned storage)
+{
+    struct cluster_call *call = cluster_call_new(settle->cluster, MSG_FIND, 1);
+    memcpy(call->id, file->id, sizeof call->id);
+    call->op.request.find.local_only = 1;
+    cluster_call_run(call, 0, storage + 1);
+    return call;
+}
+
+static bool is_missing(const struct cluster_call *call)
+{
+    return err_has(call->err, ERR_CODE_NOT_FOUND);
+}
+
+static bool is_same(const struct cluster_call *a, const struct cluster_call *b)
+{
+    if (is_missing(a) || is_missing(b))
+        return is_missing(a) && is_missing(b);
+    return version_equals(a->op.reply.found.version, b->op.reply.found.version)
+           && a->found_size == b->found_size
+           && (a->found_size == 0 || memcmp(a->found, b->found, a->found_size) == 0);
+}
+
+static void describe(const struct cluster_call *call, char *text, size_t size)
+{
+    const struct msg_found *found = &call->op.reply.found;
+    if (err_is(call->err))
+        (void)snprintf(text, size, "%s (%s)", err_name(call->err.code), call->op.sentence);
+    else
+        (void)snprintf(text, size, "version %llu.%u, %zu bytes",
+            (unsigned long long)found->version.counter, found->version.machine, call->found_size);
+}
+
+/* The same at every storage that keeps it. *ret is one of the answers, the caller's. */
+static bool agree(
+    struct cluster_settle *settle, const struct cluster_file *file, struct cluster_call **ret)
+{
+    struct cluster_call *first = NULL;
+    bool is_equal = true;
+    unsigned first_at = 0;
+    for (unsigned i = 0; i < settle->cluster->options.storages && is_equal; i++) {
+        if (!keeps(settle, file, i))
+            continue;
+        struct cluster_call *call = read_file(settle, file, i);
+        char here[200], there[200];
+        describe(call, here, sizeof here);
+        is_equal = !err_is(call->err) || is_missing(call);
+        if (!is_equal)
+            (void)fail(settle, "%s at m%03u: %s", file->id, i + 1, here);
+        if (is_equal && first && !is_same(first, call)) {
+            describe(first, there, sizeof there);
+            is_equal = fail(settle, "%s differs: m%03u has %s, m%03u has %s", file->id,
+                first_at + 1, there, i + 1, here);
+        }
+        if (first || !is_equal) {
+            cluster_call_free(call);
+            continue;
+        }
+        first = call;
+        first_at = i;
+    }
+    *ret = first;
+    return is_equal;
+}
+
+static bool settle_file(
+    struct cluster_settle *settle, struct cluster_file *file, const struct cluster_call *call)
+{
+    const struct msg_found *found = &call->op.reply.found;
+    struct cluster_view view = {.version = found->version,
+        .total = found->total,
+        .size = call->found_size,
+        .data = call->found ? call->found : (const uint8_t *)""};
+    if (cluster_model_settle(settle->model, file, is_missing(call) ? NULL : &view))
+        return true;
+    return fail(settle, "%s", settle->model->failure);
+}
+
+/* One pass over all files. The first that differs ends it; *ret_is_final: no wait will help. */
+static bool pass(struct cluster_settle *settle, bool *ret_is_final)
+{
+    bool is_well = true;
+    LIST_EACH (node, &settle->model->files) {
+        struct cluster_file *file = CONTAINER_OF(node, struct cluster_file, link);
+        struct cluster_call *call;
+        is_well = agree(settle, file, &call);
+        if (is_well && !settle_file(settle, file, call)) {
+            is_well = false;
+            *ret_is_final = true;
+        }
+        if (call)
+            cluster_call_free(call);
+        if (!is_well)
+            break;
+    }
+    return is_well;
+}
+
+/* Files that are gone need not be looked at for ever. */
+static void forget_gone(struct cluster_model *model)
+{
+    unsigned kept = 0;
+    LIST_EACH_SAFE (node, &model->files) {
+        struct cluster_file *file = CONTAINER_OF(node, struct cluster_file, link);
+        if (list_is_empty(&file->versions) && ++kept > 12)
+            cluster_model_forget(file);
+    }
+}
+
+/* Who was about to end when all was healed comes back. */
+static bool wait_for_whole(struct cluster *cluster, uint64_t end_ns)
+{
+    while (sim_world_now(cluster->world) < end_ns) {
+        cluster_boot_all(cluster);
+        if (cluster_run_until(cluster, cluster_is_whole, cluster, NS_PER_S))
+            return true;
+    }
+    return false;
+}
+
+bool cluster_settle(struct cluster_settle *settle, uint64_t max_ns)
+{
+    struct cluster *cluster = settle->cluster;
+    uint64_t end_ns = sim_world_now(cluster->world) + max_ns;
+    bool is_final = false;
+    if (!wait_for_whole(cluster, end_ns)) {
+        char text[400];
+        cluster_describe(cluster, text, sizeof text);
+        return fail(settle, "not everybody became running: %s", text);
+    }
+    while (!pass(settle, &is_final)) {
+        if (is_final || sim_world_now(cluster->world) >= end_ns)
+            return false;
+        cluster_run_for(cluster, NS_PER_S);
+    }
+    forget_gone(settle->model);
+    return true;
+}
