@@ -343,11 +343,30 @@ static void see_file(void *context, const char *path, uint64_t size)
         fail(walk, "%s belongs to nobody", path);
 }
 
+/* Who takes a slot is younger than all who had it before: mirrors go by that. */
+static void compare_births(struct store_walk *walk, const struct model_file *file)
+{
+    const struct fid *fid = &file->fid;
+    LIST_EACH (node, &walk->model->files) {
+        const struct model_file *other = CONTAINER_OF(node, struct model_file, link);
+        const struct fid *dead = &other->fid;
+        bool overlaps = other != file && dead->is_packed && dead->stream == fid->stream
+                        && dead->chunk == fid->chunk && dead->offset < fid->offset + fid->slot_size
+                        && fid->offset < dead->offset + dead->slot_size;
+        if (overlaps && dead->identity.clock > fid->identity.clock)
+            fail(walk, "chunk %u offset %u: clock %llx lives where clock %llx was before it",
+                fid->chunk, fid->offset, (unsigned long long)fid->identity.clock,
+                (unsigned long long)dead->identity.clock);
+    }
+}
+
 static void compare_files(struct store_walk *walk)
 {
     LIST_EACH (node, &walk->model->files) {
         const struct model_file *file = CONTAINER_OF(node, struct model_file, link);
         unsigned expected = file->current.content ? 1 : 0;
+        if (expected == 1 && file->fid.is_packed)
+            compare_births(walk, file);
         if (file->seen_home != expected || file->seen_content != expected)
             fail(walk, "clock %llx: %u homes and %u contents on disk, should be %u",
                 (unsigned long long)file->fid.identity.clock, file->seen_home, file->seen_content,

@@ -25,7 +25,8 @@ void sim_world_keep_notes(struct sim_world *world, struct sim_notes *notes)
     world->notes = notes;
 }
 
-static void keep_note(struct sim_world *world, const char *format, va_list arguments)
+__attribute__((format(printf, 2, 0))) static void keep_note(
+    struct sim_world *world, const char *format, va_list arguments)
 {
     char *line = world->notes->lines[world->notes->count++ % SIM_NOTES_MAX];
     int size = snprintf(line, SIM_NOTE_SIZE, "%5" PRIu64 ".%06" PRIu64 " ",

@@ -58,7 +58,8 @@ static void sum_descriptors(
     terms[STORAGE_DESCRIPTORS_LISTENERS] = STORAGE_LISTENER_DESCRIPTORS * loops;
     terms[STORAGE_DESCRIPTORS_CONNECTIONS] = loops * budget->connection_max;
     terms[STORAGE_DESCRIPTORS_TRACKERS] = request->config->tracker_count;
-    terms[STORAGE_DESCRIPTORS_PULLS] = loops * PULL_SLOTS * (1 + STORAGE_REQUEST_DESCRIPTORS);
+    terms[STORAGE_DESCRIPTORS_PULLS] =
+        budget->peers_max > 0 ? loops * PULL_SLOTS * (1 + STORAGE_REQUEST_DESCRIPTORS) : 0;
     terms[STORAGE_DESCRIPTORS_MOUNTS] = (2 + loops) * mounts;
     terms[STORAGE_DESCRIPTORS_STREAMS] =
         (uint64_t)STORAGE_STREAM_DESCRIPTORS * budget->stream_count;
@@ -192,7 +193,7 @@ static void sum_memory(const struct storage_budget_request *request, struct stor
     terms[STORAGE_MEMORIES_STREAMS] = budget->stream_count * stream_bytes(config);
     terms[STORAGE_MEMORIES_CHUNK_FILES] =
         loops * budget->chunk_files * (sizeof(struct chunk_file) + 2 * sizeof(struct map_entry));
-    terms[STORAGE_MEMORIES_PULLS] = loops * pull_bytes();
+    terms[STORAGE_MEMORIES_PULLS] = budget->peers_max > 0 ? loops * pull_bytes() : 0;
     terms[STORAGE_MEMORIES_MIRRORS] = loops * mirror_bytes(config, budget);
     budget->memory_sum = sum_of(terms, STORAGE_MEMORIES_COUNT);
 }

@@ -376,6 +376,7 @@ static int take_in(struct pull_slot *slot)
     slot->intake = (struct intake){.entry = entry,
         .content = &slot->body,
         .is_repair = slot->fetch->is_repair,
+        .may_revive = slot->fetch->may_revive,
         .done = intake_over};
     int wait = wait_in(slot, PULL_INTAKE);
     slot->is_intake_out = true;
@@ -503,8 +504,8 @@ static void serve_waiting(struct pulls *pulls)
 
 static void fetch_begin(struct intake_fetch *fetch)
 {
-    struct storage_loop *loop = fetch->store->context;
-    struct pulls *pulls = &loop->pulls;
+    struct pulls *pulls = fetch->store->fetch_context;
+    struct storage_loop *loop = pulls->loop;
     fetch->err = ERR_OK;
     fetch->link = (struct list){NULL, NULL};
     loop->store.running++;
@@ -535,6 +536,8 @@ err_t pull_open(struct storage_loop *loop)
     struct pulls *pulls = &loop->pulls;
     void *block;
     *pulls = (struct pulls){.loop = loop, .tick = {.tick = on_tick}};
+    if (loop->storage->budget.peers_max == 0)
+        return ERR_OK;
     list_init(&pulls->waiting);
     owner_open(&pulls->owner, "pulls", DIRECTION_REBUILD, io_now(loop->io));
     err_t err =
@@ -550,6 +553,7 @@ err_t pull_open(struct storage_loop *loop)
     pulls->is_ticking = true;
     net_ticker_join(&loop->net.ticker, &pulls->tick);
     loop->store.fetch = fetch_begin;
+    loop->store.fetch_context = pulls;
     return ERR_OK;
 }
 

@@ -79,7 +79,7 @@ struct pulls {
 /** Bytes of memory of one loop. */
 uint64_t pull_bytes(void);
 
-/** Set loop->store.fetch. Errors: BUSY, NO_RESOURCE; nothing is held then. */
+/** Set loop->store.fetch, if there is room for peers at all. Errors: BUSY, NO_RESOURCE; nothing is held then. */
 MUST err_t pull_open(struct storage_loop *loop);
 /** The loop is to end: connections close as soon as nothing needs them. True: all is at rest. */
 MUST bool pull_rest(struct storage_loop *loop);

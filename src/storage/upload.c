@@ -84,13 +84,7 @@ static int upload_admit(struct machine *machine)
         err = store_stream_for_upload(upload->store, upload->request.mount, &upload->stream);
     if (err_is(err))
         return machine_fail(machine, err);
-    if (!stream_take_clock(
-            upload->stream, &upload->log_waiter, machine, &upload->header.identity.clock, &err))
-        return machine_wait_in(machine, UPLOAD_ADMIT, 1);
-    if (!err_is(err)) {
-        stream_hold_clock(upload->stream, &upload->clock_hold, upload->header.identity.clock);
-        err = upload_set_identity(upload);
-    }
+    err = upload_set_identity(upload);
     if (err_is(err))
         return machine_fail(machine, err);
     if (upload->request.size_known && upload->request.size > BLOCKS_CONTENT_MAX)
@@ -98,6 +92,24 @@ static int upload_admit(struct machine *machine)
     if (upload->request.size_known && upload->request.size > upload->store->config.single_min)
         return UPLOAD_OPEN;
     return UPLOAD_COLLECT;
+}
+
+/* The id clock is drawn late: when the slot is reserved, so that it is younger than whatever was there
+ * before (mirrors go by that: doc/decisions/0004-apply.md), and for a single file when its content begins
+ * to be written under a name that is made of it. False: again when `machine` has arrived. */
+static bool upload_take_clock(struct upload *upload, err_t *ret_err)
+{
+    uint64_t clock;
+    *ret_err = ERR_OK;
+    if (upload->header.identity.clock != 0)
+        return true;
+    if (!stream_take_clock(upload->stream, &upload->log_waiter, &upload->machine, &clock, ret_err))
+        return false;
+    if (err_is(*ret_err))
+        return true;
+    upload->header.identity.clock = clock;
+    stream_hold_clock(upload->stream, &upload->clock_hold, clock);
+    return true;
 }
 
 /* ---- gathering a packed content ---- */
@@ -187,10 +199,16 @@ static int upload_reserve(struct machine *machine)
     uint32_t size = upload_slot_size(upload);
     if (size == 0)
         return machine_fail(machine, ERR(TOO_LARGE, 0));
-    if (!stream_reserve(upload->stream, &upload->reservation, size, machine))
+    if (upload->reservation.state != RESERVE_DONE
+        && !stream_reserve(upload->stream, &upload->reservation, size, machine))
         return machine_wait_in(machine, UPLOAD_RESERVE, 1);
     if (err_is(upload->reservation.err))
         return machine_fail(machine, upload->reservation.err);
+    err_t err;
+    if (!upload_take_clock(upload, &err))
+        return machine_wait_in(machine, UPLOAD_RESERVE, 1);
+    if (err_is(err))
+        return machine_fail(machine, err);
     struct slot_header *header = &upload->header;
     header->size = upload->received;
     header->content_crc = upload->crc;
@@ -265,6 +283,11 @@ static int upload_open(struct machine *machine)
             return machine_wait_in(machine, UPLOAD_OPEN, 1);
         return UPLOAD_OPEN;
     }
+    err_t err;
+    if (!upload_take_clock(upload, &err))
+        return machine_wait_in(machine, UPLOAD_OPEN, 1);
+    if (err_is(err))
+        return machine_fail(machine, err);
     upload->is_single = true;
     uint8_t *page = upload->work.data + upload->store->work_buffers.slot_size - BLOCKS_PAGE_SIZE;
     int wait = machine_wait_in(machine, UPLOAD_OPENED, 1);

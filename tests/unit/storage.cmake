@@ -27,3 +27,9 @@ cairn_test(storage_pull_test SOURCES unit/storage/pull_test.c unit/storage/group
     LINKS cairn_sim cairn_storage)
 cairn_test(storage_push_test SOURCES unit/storage/push_test.c unit/storage/follower.c unit/storage/stand.c
     LINKS cairn_sim_store cairn_net TIMEOUT 300)
+cairn_test(storage_intake_test SOURCES unit/storage/intake_test.c unit/storage/mirror_stand.c
+        unit/storage/stand.c
+    LINKS cairn_sim_store TIMEOUT 300)
+cairn_test(storage_intake_swarm_test SOURCES unit/storage/intake_swarm_test.c
+        unit/storage/mirror_stand.c unit/storage/stand.c
+    LINKS cairn_sim_store TIMEOUT 300)

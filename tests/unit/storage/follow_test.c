@@ -306,25 +306,57 @@ TEST(the_watermark_of_an_idle_stream_follows_the_wall_clock)
     stand_close(&stand);
 }
 
-TEST(an_upload_under_way_holds_the_watermark_back_until_it_ends)
+static struct store_call *slow_upload(struct stand *stand, const uint8_t *content, size_t size)
 {
-    struct stand stand;
-    uint8_t content[1000] = {0};
-    stand_open(&stand, 1, NULL);
-    struct stream *stream = store_lab_stream(&stand.lab, 0);
-    struct store_call *call = store_call_new(stand.world, CALL_UPLOAD, 1);
-    store_call_set_content(call, content, sizeof content);
-    call->piece_max = 10;
+    struct store_call *call = store_call_new(stand->world, CALL_UPLOAD, 1);
+    store_call_set_content(call, content, size);
+    call->piece_max = 500;
     call->delay_ns_max = 500000000;
     call->upload.request.ack = ACK_LOCAL;
-    store_call_start(call, &stand.lab.stores[0]);
-    sim_world_run_for(stand.world, UINT64_C(5000000000));
+    call->upload.request.size_known = true;
+    call->upload.request.size = size;
+    store_call_start(call, &stand->lab.stores[0]);
+    return call;
+}
+
+static void end_upload(struct stand *stand, struct store_call *call)
+{
+    while (!call->is_done)
+        EXPECT(sim_world_step(stand->world));
+    store_call_free(call);
+}
+
+TEST(a_single_file_under_way_holds_the_watermark_back_until_it_ends)
+{
+    struct stand stand;
+    static const uint8_t content[20000];
+    stand_open(&stand, 1, NULL);
+    struct stream *stream = store_lab_stream(&stand.lab, 0);
+    struct store_call *call = slow_upload(&stand, content, sizeof content);
+    sim_world_run_for(stand.world, UINT64_C(2000000000));
     EXPECT(!call->is_done);
     uint64_t watermark = stream_watermark(stream);
     EXPECT_EQ(watermark, call->upload.header.identity.clock - 1);
+    end_upload(&stand, call);
+    EXPECT(stream_watermark(stream) > watermark + 1);
+    stand_close(&stand);
+}
+
+TEST(a_packed_file_has_no_id_while_its_content_comes_in_and_holds_nothing_back)
+{
+    struct stand stand;
+    static const uint8_t content[10000];
+    stand_open(&stand, 1, NULL);
+    struct stream *stream = store_lab_stream(&stand.lab, 0);
+    struct store_call *call = slow_upload(&stand, content, sizeof content);
+    sim_world_run_for(stand.world, UINT64_C(2000000000));
+    EXPECT(!call->is_done);
+    EXPECT_EQ(call->upload.header.identity.clock, 0);
+    uint64_t watermark = stream_watermark(stream);
+    EXPECT(watermark >= id_clock_of_wall(io_wall(stream->options.io)));
     while (!call->is_done)
         EXPECT(sim_world_step(stand.world));
-    EXPECT(stream_watermark(stream) > watermark + 1);
+    EXPECT(call->upload.header.identity.clock > watermark);
     store_call_free(call);
     stand_close(&stand);
 }

@@ -150,6 +150,8 @@ TEST(a_flipped_bit_anywhere_is_never_served_and_repaired_by_one_find)
                 (void)fprintf(stderr, "size %zu at %u\n", sizes[i], index);
             flip(index, &fid, content); /* in the content */
             expect_repaired(index, &fid, sizes[i], i);
+            if (index == 1 && fid.is_packed)
+                continue; /* its mirror has not heard of it: it is missing there */
             settle();
             flip(index, &fid, 40); /* in the header */
             expect_repaired(index, &fid, sizes[i], i);
