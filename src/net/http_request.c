@@ -281,6 +281,18 @@ void http_reply(struct http_request *request, const struct writer *headers, uint
     queue_reply(request, w.size, data, count, sent);
 }
 
+void http_reply_with(struct http_request *request, const struct writer *headers, struct span body)
+{
+    struct writer w = *headers;
+    bool has_body = request->head.method != HTTP_METHOD_HEAD && !request->is_last;
+    http_header_add(&w, "Content-Length", "%zu", body.size);
+    write_bytes(&w, "\r\n", 2);
+    if (has_body)
+        write_bytes(&w, body.data, body.size);
+    CHECK(request->is_head_sent && !w.failed);
+    queue_reply(request, w.size, NULL, 0, NULL);
+}
+
 void http_reply_data(struct http_request *request, const struct iovec *data, unsigned data_count,
     void (*sent)(struct http_request *request, err_t err))
 {

@@ -114,6 +114,9 @@ void http_header_add(struct writer *w, const char *name, const char *format, ...
 void http_reply(struct http_request *request, const struct writer *headers, uint64_t body_size,
     const struct iovec *data, unsigned data_count,
     void (*sent)(struct http_request *request, err_t err));
+/** The whole response at once, with a short body that is copied: head and body together
+ * HTTP_REPLY_HEAD_MAX bytes at most. */
+void http_reply_with(struct http_request *request, const struct writer *headers, struct span body);
 /** The next bytes of the response's body. */
 void http_reply_data(struct http_request *request, const struct iovec *data, unsigned data_count,
     void (*sent)(struct http_request *request, err_t err));
