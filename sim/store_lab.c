@@ -75,7 +75,7 @@ void store_lab_init(
     CHECK(
         options->loop_count <= STORE_LAB_LOOPS_MAX && options->stream_count >= options->loop_count);
     *lab = (struct store_lab){.world = world, .options = *options};
-    lab->node = sim_node_new(world, "s1", NULL);
+    lab->node = sim_node_new(world, options->name ? options->name : "s1", NULL);
     sim_mount_new(lab->node, STORE_LAB_PATH, &options->disk);
     lab_format(lab);
 }

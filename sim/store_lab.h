@@ -13,6 +13,7 @@ enum { STORE_LAB_LOOPS_MAX = 2 };
 #define STORE_LAB_PATH "/d"
 
 struct store_lab_options {
+    const char *name; /* of the node; NULL: "s1" */
     struct sim_disk_options disk;
     struct store_config store; /* loop_index and loop_count are set by the lab */
     uint8_t stream_count, loop_count;

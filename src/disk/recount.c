@@ -225,6 +225,7 @@ static err_t fill_window(struct recount *recount, int fd, uint32_t at, uint32_t 
 static err_t count_slots(
     struct recount *recount, const struct chunk_ref *ref, const struct chunk_key *key, uint32_t end)
 {
+    bool is_own = key->machine == recount->stream->options.machine;
     recount->have = 0;
     for (uint32_t at = CHUNK_HEADER_SIZE; at < end;) {
         struct slot_header header;
@@ -240,7 +241,9 @@ static err_t count_slots(
             continue;
         }
         TRY(count_slot(recount, key, at, &header));
-        at += header.slot_size;
+        /* a tombstone in the copy of another's chunk may be larger than what is free of it by now */
+        bool is_past = is_own || !(header.flags & SLOT_DELETED);
+        at += is_past ? header.slot_size : SLOT_UNIT;
     }
     return ERR_OK;
 }

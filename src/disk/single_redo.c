@@ -110,9 +110,10 @@ void single_survey_record(struct single_survey *survey, const struct record *rec
         return;
     struct span meta;
     bool frees = record->flags & RECORD_FREES && record->freed.kind == PLACE_SINGLE;
-    if (record->kind == RECORD_DELETE || (frees && !(record->flags & RECORD_RENAMES)))
+    bool renames = record->flags & RECORD_RENAMES;
+    if (!renames && (record->kind == RECORD_DELETE || frees))
         survey->birth = (struct version){0};
-    if (record->kind == RECORD_DELETE || !single_record_meta(record, &meta))
+    if ((record->kind == RECORD_DELETE && !renames) || !single_record_meta(record, &meta))
         return;
     if (record->flags & RECORD_RENAMES)
         survey->is_pending = !survey_is_renamed(survey, record);
@@ -338,10 +339,10 @@ err_t single_redo(struct single_redo *redo, const struct record *record)
     bool frees = record->flags & RECORD_FREES && record->freed.kind == PLACE_SINGLE;
     if (!record_is_change(record))
         return ERR_OK;
-    if (record->kind == RECORD_DELETE)
-        return is_single || frees ? redo_unlink(redo, &record->identity) : ERR_OK;
     if (is_single && record->flags & RECORD_RENAMES)
         return redo_rename(redo, record, meta);
+    if (record->kind == RECORD_DELETE)
+        return is_single || frees ? redo_unlink(redo, &record->identity) : ERR_OK;
     if (is_single && record->kind >= RECORD_WRITE && record->kind <= RECORD_TRUNCATE)
         return redo_change(redo, record);
     return frees ? redo_free(redo, record) : ERR_OK;

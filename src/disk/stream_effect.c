@@ -42,9 +42,9 @@ static bool is_brought_back(const struct stream *stream, const struct record *re
     return record->kind == RECORD_FULL || !source_key_equals(&maker, &stream->sources.all[0].key);
 }
 
-static void effect_take(struct stream *stream, const struct record *record)
+static void effect_take(
+    struct stream *stream, const struct record *record, const struct place *place)
 {
-    const struct place *place = record->flags & RECORD_AT_TARGET ? &record->target : &record->home;
     if (place->kind != PLACE_PACKED)
         return;
     if (place_is_own(stream, place)) {
@@ -90,6 +90,21 @@ static bool deletes_live(const struct record *record)
 {
     return record->kind == RECORD_DELETE
            && (!(record->flags & RECORD_EXTENDED) || record->live_delta < 0);
+}
+
+/* A file whose content lies elsewhere came with its home. */
+static bool brings_home(const struct record *record)
+{
+    return record->flags & RECORD_EXTENDED && record->flags & RECORD_AT_TARGET
+           && record->live_delta > 0;
+}
+
+/* A tombstone for a file that was not here: what comes late looks for it. */
+static void effect_reach(struct stream *stream, const struct place *place)
+{
+    struct chunk_entry *entry = place->kind == PLACE_PACKED ? entry_of(stream, place) : NULL;
+    if (entry && entry->source != 0 && entry->end < place->offset + place->slot_size)
+        entry->end = place->offset + place->slot_size;
 }
 
 static void effect_live(struct stream *stream, const struct record *record)
@@ -166,11 +181,16 @@ void stream_take_effect(struct stream *stream, const struct record *record)
     if (!record_is_change(record))
         return;
     if (record->flags & RECORD_TAKES)
-        effect_take(stream, record);
+        effect_take(
+            stream, record, record->flags & RECORD_AT_TARGET ? &record->target : &record->home);
+    if (brings_home(record))
+        effect_take(stream, record, &record->home);
     if (record->flags & RECORD_FREES)
         effect_give(stream, &record->freed, record->lsn);
     if (deletes_live(record))
         effect_give(stream, &record->home, record->lsn);
+    else if (record->kind == RECORD_DELETE)
+        effect_reach(stream, &record->home);
     effect_live(stream, record);
     effect_digest(stream, record);
 }

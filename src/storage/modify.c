@@ -9,6 +9,10 @@
  *   SINGLE   a new single file, made out of place                         larger than single_min
  *   CHANGE   the single file, in place                                    write, append, truncate
  *
+ * A target that another storage allocated is left: it may be given away there at any time. So TARGET and
+ * CHANGE are for homes and our own targets, or else the content is made anew, whole, elsewhere
+ * (core/apply.h). A storage that has no stream like the home's makes single files of what outgrows it.
+ *
  * HOME and TARGET overwrite committed bytes, so the content travels in the record whatever its size.
  * A content that fits its home again returns there, and its target is freed. A file whose home is a
  * single file stays one. The old content stays whole until the record is durable; what was made of
@@ -109,6 +113,23 @@ static int modify_begin_packed(struct modify *modify)
     return MODIFY_CHOOSE;
 }
 
+static int modify_begin_single(struct modify *modify)
+{
+    uint64_t size = modify->request.offset, old_size = modify->object.header.size;
+    switch (modify->request.mode) {
+    case MODIFY_APPEND:
+        return modify_is_foreign(modify) ? MODIFY_GATHER : MODIFY_CHANGE_OPEN;
+    case MODIFY_TRUNCATE:
+        if (!modify_is_foreign(modify))
+            return MODIFY_CHANGE_OPEN;
+        modify->zeros = size > old_size ? size - old_size : 0;
+        modify->is_gathered = true;
+        return MODIFY_SINGLE_OPEN;
+    default:
+        return MODIFY_GATHER;
+    }
+}
+
 static int modify_looked(struct machine *machine)
 {
     struct modify *modify = modify_of(machine);
@@ -130,13 +151,7 @@ static int modify_looked(struct machine *machine)
     modify_prepare_header(modify);
     if (!object->is_single)
         return modify_begin_packed(modify);
-    switch (modify->request.mode) {
-    case MODIFY_APPEND:
-    case MODIFY_TRUNCATE:
-        return MODIFY_CHANGE_OPEN;
-    default:
-        return MODIFY_GATHER;
-    }
+    return modify_begin_single(modify);
 }
 
 /* ---- gathering the body ---- */
@@ -192,22 +207,32 @@ static int modify_gather(struct machine *machine)
     return MODIFY_CHOOSE;
 }
 
+/* All storages keep a home and the slots of its like in one stream; what has no like here would be
+ * kept elsewhere by others. */
+static bool is_beside_home(const struct modify *modify)
+{
+    const struct stream_options *options = &modify->stream->options;
+    const struct place *home = &modify->object.home;
+    return home->mount == options->mount && home->stream == options->stream;
+}
+
 static int modify_choose(struct machine *machine)
 {
     struct modify *modify = modify_of(machine);
     struct object *object = &modify->object;
     uint16_t attributes_size = object->header.attributes_size;
-    if (object->is_single && modify->request.mode == MODIFY_WRITE)
+    bool is_part = object->is_single && modify->request.mode != MODIFY_REPLACE;
+    if (is_part && !modify_is_foreign(modify))
         return MODIFY_CHANGE_OPEN;
-    if (object->home.kind == PLACE_SINGLE || modify->zeros > 0)
+    if (is_part || object->home.kind == PLACE_SINGLE || modify->zeros > 0)
         return MODIFY_SINGLE_OPEN;
     modify->crc = crc32_update(0, modify->area, (size_t)modify->total);
     if (slot_capacity(object->home.slot_size, attributes_size) >= modify->total)
         return MODIFY_HOME;
-    if (object->at_target && !object->is_single
+    if (object->at_target && !object->is_single && !modify_is_foreign(modify)
         && slot_capacity(object->place.slot_size, attributes_size) >= modify->total)
         return MODIFY_TARGET;
-    return MODIFY_SLOT;
+    return is_beside_home(modify) ? MODIFY_SLOT : MODIFY_SINGLE_OPEN;
 }
 
 /* ---- the record ---- */
@@ -365,7 +390,8 @@ static const struct stage modify_stages[MODIFY_STAGES] = {
     [MODIFY_BUFFER] = {"buffer", modify_buffer, BIT(MODIFY_LOOK), 30000},
     [MODIFY_LOOK] = {"look", modify_look, BIT(MODIFY_LOOKED), 30000},
     [MODIFY_LOOKED] = {"looked", modify_looked,
-        BIT(MODIFY_GATHER) | BIT(MODIFY_CHOOSE) | BIT(MODIFY_CHANGE_OPEN), 5000},
+        BIT(MODIFY_GATHER) | BIT(MODIFY_CHOOSE) | BIT(MODIFY_CHANGE_OPEN) | BIT(MODIFY_SINGLE_OPEN),
+        5000},
     [MODIFY_GATHER] = {"gather", modify_gather, BIT(MODIFY_CHOOSE) | BIT(MODIFY_SINGLE_OPEN),
         60000},
     [MODIFY_CHOOSE] = {"choose", modify_choose,

@@ -16,22 +16,30 @@ static struct span attributes_of(const struct modify *modify)
     return modify->object.attributes;
 }
 
-/* A write into a single file that is too large to be logged: the file is copied around it. */
+/* A part of a single file is changed, and that can't be done in place: too large to be logged, or in a
+ * target of another storage. The file is copied around it. */
 static bool copies_around(const struct modify *modify)
 {
-    return modify->object.is_single && modify->request.mode == MODIFY_WRITE;
+    return modify->object.is_single && modify->request.mode != MODIFY_REPLACE;
+}
+
+/* How much of the old content stays before the change. */
+static uint64_t prefix_end(const struct modify *modify)
+{
+    uint64_t size = modify->object.header.size, offset = modify->request.offset;
+    return modify->request.mode == MODIFY_APPEND || offset > size ? size : offset;
 }
 
 int modify_single_open(struct machine *machine)
 {
     struct modify *modify = modify_of(machine);
-    const struct stream_options *options = &modify->stream->options;
+    const struct place *home = &modify->object.home; /* it lies beside it, at every storage */
     modify->way = WAY_SINGLE;
     modify->has_writer = true;
     modify->target = (struct place){.kind = PLACE_SINGLE,
-        .mount = options->mount,
-        .stream = options->stream,
-        .machine = options->machine};
+        .mount = home->mount,
+        .stream = home->stream,
+        .machine = modify->store->config.machine};
     int wait = machine_wait_in(machine, MODIFY_SINGLE_OPENED, 1);
     single_writer_open(&modify->writer, &modify->stream->single_mount, machine,
         &modify->request.fid.identity, modify->header.version, writer_page(modify));
@@ -73,9 +81,9 @@ int modify_single_prefix(struct machine *machine)
     struct modify *modify = modify_of(machine);
     if (err_is(modify->reader.chain.err))
         return machine_fail(machine, modify->reader.chain.err);
-    if (modify->request.offset == 0)
+    if (prefix_end(modify) == 0)
         return MODIFY_SINGLE_AREA;
-    return copy_range(modify, MODIFY_SINGLE_AREA, 0, modify->request.offset);
+    return copy_range(modify, MODIFY_SINGLE_AREA, 0, prefix_end(modify));
 }
 
 static int write_span(struct modify *modify, int next, struct span data)
@@ -143,7 +151,8 @@ int modify_single_tail(struct machine *machine)
 {
     struct modify *modify = modify_of(machine);
     uint64_t from = modify->request.offset + modify->received;
-    if (copies_around(modify) && from < modify->reader.header.size)
+    bool has_tail = copies_around(modify) && modify->request.mode == MODIFY_WRITE;
+    if (has_tail && from < modify->reader.header.size)
         return copy_range(modify, MODIFY_SINGLE_FINISH, from, modify->reader.header.size);
     return MODIFY_SINGLE_FINISH;
 }

@@ -49,6 +49,13 @@ static inline struct modify *modify_of(struct machine *machine)
     return CONTAINER_OF(machine, struct modify, machine);
 }
 
+/** The content lies in a target that another storage allocated: it must not be changed in place. */
+static inline bool modify_is_foreign(const struct modify *modify)
+{
+    return modify->object.at_target
+           && modify->object.place.machine != modify->store->config.machine;
+}
+
 /** The present piece of the body counts as received. Errors: the body's, PROTOCOL (too long). */
 MUST err_t modify_take_body(struct modify *modify);
 /** The body is complete. Errors: PROTOCOL (too short), CORRUPT (not the CRC named). */

@@ -11,6 +11,7 @@ enum {
     OBJECT_HEADER,
     OBJECT_WITNESS,
     OBJECT_WITNESSED,
+    OBJECT_TENANTS,
     OBJECT_SINGLE,
     OBJECT_SINGLE_OPEN,
     OBJECT_CONTENT,
@@ -197,14 +198,33 @@ static int witness_again(struct object *object, const struct binlog *log)
     return OBJECT_READ;
 }
 
-/* Slots of others have no map here. What lies behind all that their records told is not here; before
- * that it may be damage, or the slot has other tenants by now: the other storages tell. */
+/* Slots of others have no map here. Not here (yet): what lies behind all that their records told, or is
+ * younger than all that we have heard of. Gone: a younger tenant took its place. Else it is damage, or
+ * the slot was used twice since: the other storages tell. */
 static int mirror_witness(struct object *object, struct stream *stream)
 {
     struct chunk_key key = chunk_key_of(&object->place);
+    struct source_key source_key = source_key_of(&object->home);
     const struct chunk_entry *entry = stream_chunk_find(stream, &key);
-    if (!entry || object->place.offset >= entry->end)
+    const struct source *source = stream_source_find(stream, &source_key);
+    bool is_unheard = !source || object->identity.clock > source->watermark;
+    if (!entry || object->place.offset >= entry->end || is_unheard)
         return machine_fail(&object->machine, ERR(NOT_FOUND, 0));
+    int wait = machine_wait_in(&object->machine, OBJECT_TENANTS, 1);
+    slot_scan_tenants(&object->scan, object->store, &object->home, object->identity.clock,
+        &object->identity, object->buffer, &object->machine);
+    return wait;
+}
+
+static int object_tenants(struct machine *machine)
+{
+    struct object *object = object_of(machine);
+    struct stream *stream =
+        object->store->mounts[object->local.mount].streams[object->local.stream];
+    if (err_is(object->scan.err))
+        return machine_fail(machine, object->scan.err);
+    if (object->scan.youngest > object->identity.clock)
+        return machine_fail(machine, ERR(NOT_FOUND, 0));
     return witness_again(object, &stream->log);
 }
 
@@ -397,7 +417,9 @@ static const struct stage object_stages[OBJECT_STAGES] = {
         BIT(OBJECT_READ) | BIT(OBJECT_WITNESS) | BIT(OBJECT_CONTENT) | BIT(OBJECT_BUFFER)
             | BIT(OBJECT_ACQUIRE),
         5000},
-    [OBJECT_WITNESS] = {"witness", object_witness, BIT(OBJECT_WITNESSED) | BIT(OBJECT_READ), 5000},
+    [OBJECT_WITNESS] = {"witness", object_witness,
+        BIT(OBJECT_WITNESSED) | BIT(OBJECT_TENANTS) | BIT(OBJECT_READ), 5000},
+    [OBJECT_TENANTS] = {"tenants", object_tenants, BIT(OBJECT_READ), 5000},
     [OBJECT_WITNESSED] = {"witnessed", object_witnessed, BIT(OBJECT_WITNESSED), 5000},
     [OBJECT_SINGLE] = {"single", object_single, BIT(OBJECT_SINGLE_OPEN), 5000},
     [OBJECT_SINGLE_OPEN] = {"single-open", object_single_open, BIT(OBJECT_SINGLE_READ), 5000},

@@ -9,7 +9,7 @@
 #define CAIRN_STORAGE_OBJECT_H
 
 #include "storage/buffer_claim.h"
-#include "storage/store.h"
+#include "storage/slot_scan.h"
 
 struct object {
     struct machine machine;
@@ -42,6 +42,7 @@ struct object {
     struct iovec iov;
     struct single_mount mount;
     struct single_reader single;
+    struct slot_scan scan;
     bool is_single, at_target, wants_content;
     uint64_t witness_lsn; /* what must be applied before a bad header is damage */
     bool has_witness, is_settled;

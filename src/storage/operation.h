@@ -206,7 +206,9 @@ struct remove_file {
     struct log_append append;
     struct log_waiter log_waiter;
     struct packed_apply apply;
+    struct single_writer writer; /* of a tombstone */
     struct single_entry entry;
+    bool has_writer;
 };
 
 /** Deleting what is not there succeeds (result.existed false). Errors: CONFLICT, OFFLINE,

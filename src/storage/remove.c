@@ -1,6 +1,11 @@
-/* Delete: LOCK -> LOOK -> LOOKED -> APPEND -> COMMITTED -> APPLIED -> UNLINKED -> UNWIND -> DONE.
+/* Delete.
+ *
+ *   LOCK -> LOOK -> LOOKED -> [MAKE -> MADE -> FINISHED] -> APPEND -> COMMITTED -> APPLIED -> UNLINKED
+ *        -> UNWIND -> ABANDONED -> DONE
+ *
  * A slot gets a tombstone header, a single file is unlinked, after the record is durable. What is not
- * there is deleted already. */
+ * there is deleted already. Where changes of another storage's single file may come yet, an empty file
+ * takes its place whose header says that it is deleted (MAKE). */
 #include "storage/append.h"
 #include "storage/operation.h"
 
@@ -8,11 +13,15 @@ enum {
     REMOVE_LOCK,
     REMOVE_LOOK,
     REMOVE_LOOKED,
+    REMOVE_MAKE,
+    REMOVE_MADE,
+    REMOVE_FINISHED,
     REMOVE_APPEND,
     REMOVE_COMMITTED,
     REMOVE_APPLIED,
     REMOVE_UNLINKED,
     REMOVE_UNWIND,
+    REMOVE_ABANDONED,
     REMOVE_DONE,
     REMOVE_STAGES
 };
@@ -58,8 +67,54 @@ static int remove_looked(struct machine *machine)
     if (!version_is_none(remove->if_version)
         && !version_equals(remove->if_version, object->header.version))
         return machine_fail(machine, ERR(CONFLICT, 0));
-    return REMOVE_APPEND;
+    bool stays =
+        store_keeps_tombstone(remove->store, remove->stream, &remove->fid.identity, &object->home);
+    return stays ? REMOVE_MAKE : REMOVE_APPEND;
 }
+
+/* ---- a tombstone in the place of a single file ---- */
+
+static struct version remove_version(const struct remove_file *remove)
+{
+    return (struct version){
+        remove->object.header.version.counter + 1, remove->store->config.machine};
+}
+
+static int remove_make(struct machine *machine)
+{
+    struct remove_file *remove = remove_of(machine);
+    remove->has_writer = true;
+    int wait = machine_wait_in(machine, REMOVE_MADE, 1);
+    single_writer_open(&remove->writer, &remove->stream->single_mount, machine,
+        &remove->fid.identity, remove_version(remove),
+        remove->object.buffer + SINGLE_READER_BUFFER);
+    return wait;
+}
+
+static int remove_made(struct machine *machine)
+{
+    struct remove_file *remove = remove_of(machine);
+    if (err_is(remove->writer.chain.err))
+        return machine_fail(machine, remove->writer.chain.err);
+    struct slot_header header = {.nonce = remove->nonce,
+        .modify_ns = io_wall(remove->store->io),
+        .flags = SLOT_DELETED,
+        .other = remove->object.home};
+    int wait = machine_wait_in(machine, REMOVE_FINISHED, 1);
+    single_writer_finish(&remove->writer, &header, span_of(NULL, 0));
+    return wait;
+}
+
+static int remove_finished(struct machine *machine)
+{
+    struct remove_file *remove = remove_of(machine);
+    err_t err = remove->writer.chain.err;
+    if (err_has(err, ERR_CODE_IO)) /* a sync may have failed: nothing of this disk is trusted */
+        stream_fail(remove->stream, err);
+    return err_is(err) ? machine_fail(machine, err) : REMOVE_APPEND;
+}
+
+/* ---- the record ---- */
 
 static int remove_append(struct machine *machine)
 {
@@ -68,7 +123,7 @@ static int remove_append(struct machine *machine)
     struct record record = {.kind = RECORD_DELETE,
         .identity = remove->fid.identity,
         .base = object->header.version,
-        .version = {object->header.version.counter + 1, remove->store->config.machine},
+        .version = remove_version(remove),
         .nonce = remove->nonce,
         .time_ns = io_wall(remove->store->io),
         .watermark = stream_watermark_stamp(remove->stream),
@@ -77,6 +132,8 @@ static int remove_append(struct machine *machine)
         record.flags |= RECORD_FREES;
         record.freed = object->place;
     }
+    if (remove->has_writer)
+        single_writer_record(&remove->writer, &record);
     record_set_digest(&record, true, header_digest(&object->header), false, 0);
     err_t err;
     switch (change_append(
@@ -110,8 +167,13 @@ static int remove_applied(struct machine *machine)
     if (!remove->object.is_single)
         return REMOVE_UNLINKED;
     int wait = machine_wait_in(machine, REMOVE_UNLINKED, 1);
-    single_unlink(&remove->entry, &remove->stream->single_mount, machine, &remove->fid.identity,
-        &remove->stream->singles);
+    const struct single_mount *mount = &remove->stream->single_mount;
+    struct single_dirty *dirty = &remove->stream->singles;
+    if (remove->has_writer)
+        single_rename(&remove->entry, mount, machine, &remove->fid.identity,
+            remove->append.record.version, dirty);
+    else
+        single_unlink(&remove->entry, mount, machine, &remove->fid.identity, dirty);
     return wait;
 }
 
@@ -132,12 +194,28 @@ static int remove_unlinked(struct machine *machine)
 static int remove_unwind(struct machine *machine)
 {
     struct remove_file *remove = remove_of(machine);
-    object_close(&remove->object);
+    bool was_appended = remove->append.buffer != NULL;
     if (remove->stream) {
         binlog_wait_cancel(&remove->log_waiter);
         binlog_release(&remove->stream->log, &remove->append);
-        file_unlock(&remove->stream->locks, &remove->lock);
     }
+    if (!remove->has_writer)
+        return REMOVE_ABANDONED;
+    if (was_appended) {
+        single_writer_close(&remove->writer);
+        return REMOVE_ABANDONED;
+    }
+    int wait = machine_wait_in(machine, REMOVE_ABANDONED, 1);
+    single_writer_abandon(&remove->writer, machine);
+    return wait;
+}
+
+static int remove_abandoned(struct machine *machine)
+{
+    struct remove_file *remove = remove_of(machine);
+    object_close(&remove->object);
+    if (remove->stream)
+        file_unlock(&remove->stream->locks, &remove->lock);
     return REMOVE_DONE;
 }
 
@@ -153,12 +231,16 @@ static int remove_done(struct machine *machine)
 static const struct stage remove_stages[REMOVE_STAGES] = {
     [REMOVE_LOCK] = {"lock", remove_lock, BIT(REMOVE_LOOK), 30000},
     [REMOVE_LOOK] = {"look", remove_look, BIT(REMOVE_LOOKED), 5000},
-    [REMOVE_LOOKED] = {"looked", remove_looked, BIT(REMOVE_APPEND), 5000},
+    [REMOVE_LOOKED] = {"looked", remove_looked, BIT(REMOVE_MAKE) | BIT(REMOVE_APPEND), 5000},
+    [REMOVE_MAKE] = {"make", remove_make, BIT(REMOVE_MADE), 0},
+    [REMOVE_MADE] = {"made", remove_made, BIT(REMOVE_FINISHED), 5000},
+    [REMOVE_FINISHED] = {"finished", remove_finished, BIT(REMOVE_APPEND), 30000},
     [REMOVE_APPEND] = {"append", remove_append, BIT(REMOVE_COMMITTED), 30000},
     [REMOVE_COMMITTED] = {"committed", remove_committed, BIT(REMOVE_APPLIED), 5000},
     [REMOVE_APPLIED] = {"applied", remove_applied, BIT(REMOVE_UNLINKED), 5000},
     [REMOVE_UNLINKED] = {"unlinked", remove_unlinked, 0, 5000},
-    [REMOVE_UNWIND] = {"unwind", remove_unwind, BIT(REMOVE_DONE), 0},
+    [REMOVE_UNWIND] = {"unwind", remove_unwind, BIT(REMOVE_ABANDONED), 0},
+    [REMOVE_ABANDONED] = {"abandoned", remove_abandoned, BIT(REMOVE_DONE), 5000},
     [REMOVE_DONE] = {"done", remove_done, 0, 0},
 };
 static const struct machine_kind remove_kind = {

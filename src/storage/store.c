@@ -2,6 +2,8 @@
 
 #include <errno.h>
 
+#include "storage/intake.h"
+
 /* ---- mount points ---- */
 
 static const struct io_handle *root_of_chunk(void *context, const struct chunk_key *key)
@@ -62,6 +64,8 @@ static err_t store_take(struct store *store)
         STORE_SMALL_SIZE, config->small_buffer_count, 64, &store->owner));
     TRY(pool_init(&store->modify_buffers, store->mem, &store->io->ledger, "modify-buffers",
         store_modify_size(config), config->modify_buffer_count, 4096, &store->owner));
+    TRY(pool_init(&store->evictions, store->mem, &store->io->ledger, "evictions",
+        sizeof(struct intake), STORE_EVICTIONS, 0, &store->owner));
     return pool_init(&store->work_buffers, store->mem, &store->io->ledger, "work-buffers",
         store_work_size(config), config->work_buffer_count, 4096, &store->owner);
 }
@@ -70,6 +74,8 @@ static void store_give(struct store *store)
 {
     if (store->work_buffers.mem)
         pool_fini(&store->work_buffers);
+    if (store->evictions.mem)
+        pool_fini(&store->evictions);
     if (store->modify_buffers.mem)
         pool_fini(&store->modify_buffers);
     if (store->small_buffers.mem)
@@ -86,6 +92,7 @@ err_t store_init(struct store *store, struct io *io, struct mem *mem, struct id_
     CHECK(config->single_min <= SLOT_SIZE_MAX / 4 && config->inline_max <= config->single_min);
     *store = (struct store){.io = io, .mem = mem, .clock = clock, .config = *config};
     owner_open(&store->owner, "store", DIRECTION_OWN, io_now(io));
+    list_init(&store->intakes);
     err_t err = store_take(store);
     if (err_is(err))
         store_give(store);
@@ -280,6 +287,16 @@ err_t store_stream_of(struct store *store, const struct fid *fid, struct stream 
     TRY(store_check_id(store, fid));
     struct stream_place place = store_place_of(store, fid);
     return store_stream_at(store, &place, ret);
+}
+
+bool store_keeps_tombstone(const struct store *store, struct stream *stream,
+    const struct identity *identity, const struct place *home)
+{
+    if (home->kind != PLACE_SINGLE || home->machine == store->config.machine)
+        return false;
+    struct source_key key = source_key_of(home);
+    const struct source *source = stream_source_find(stream, &key);
+    return !source || identity->clock > source->kept_watermark;
 }
 
 err_t store_stream_for_upload(struct store *store, uint8_t index, struct stream **ret)

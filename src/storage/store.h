@@ -19,6 +19,7 @@ enum {
     /* beside the content itself, a work buffer has room for headers, checksum pages and one block */
     STORE_WORK_EXTRA = 4 * BLOCKS_PAGE_SIZE + 2 * BLOCK_SIZE,
     STORE_MODIFY_EXTRA = SINGLE_CHANGE_BUFFER + BLOCKS_PAGE_SIZE,
+    STORE_EVICTIONS = 4,
     STORE_SMALL_SIZE = 16 * 1024, /* a small buffer: finds of slots up to this size */
 };
 
@@ -52,6 +53,8 @@ struct store_mount {
     struct stream *streams[STORE_STREAMS_MAX]; /* those that this loop owns; NULL: another loop's */
 };
 
+struct intake_fetch;
+
 struct store {
     struct io *io;
     struct mem *mem;
@@ -65,7 +68,13 @@ struct store {
     struct pool small_buffers, work_buffers;
     struct pool modify_buffers; /* taken before a work buffer, never behind one */
     uint32_t stream_cursor;     /* uploads go round robin over the streams of a mount point */
-    uint32_t running;           /* operations in flight */
+    struct list intakes;        /* struct intake: that hold their file's lock, oldest first */
+    struct pool evictions;      /* struct intake: for tenants whose slot is taken */
+    /* Bring a whole file from another storage and apply it; fetch->done is called later. NULL: no
+     * storage can be asked. */
+    void (*fetch)(struct intake_fetch *fetch);
+    void *fetch_context;
+    uint32_t running; /* operations in flight */
     /* a mount point was fenced on this loop: the role tells the others */
     void (*on_fence)(void *context, uint8_t mount, err_t err);
     void *context;
@@ -133,6 +142,11 @@ MUST err_t store_check_id(const struct store *store, const struct fid *fid);
 
 /** A stream of mount point `mount` on this loop for an upload. Errors: OFFLINE, NOT_FOUND. */
 MUST err_t store_stream_for_upload(struct store *store, uint8_t mount, struct stream **ret);
+
+/** Does a delete of this single file leave a tombstone? Changes of it that were made before may come yet:
+ * from the stream where it was born (after a restart: again), or from a third storage. */
+bool store_keeps_tombstone(const struct store *store, struct stream *stream,
+    const struct identity *identity, const struct place *home);
 
 /** Fence `mount` on this loop: its operations end with OFFLINE from now on. */
 void store_fence(struct store *store, uint8_t mount, err_t err);

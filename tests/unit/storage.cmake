@@ -25,3 +25,9 @@ cairn_test(storage_follow_test SOURCES unit/storage/follow_test.c unit/storage/s
     LINKS cairn_sim_store)
 cairn_test(storage_push_test SOURCES unit/storage/push_test.c unit/storage/follower.c unit/storage/stand.c
     LINKS cairn_sim_store cairn_net TIMEOUT 300)
+cairn_test(storage_intake_test SOURCES unit/storage/intake_test.c unit/storage/mirror_stand.c
+        unit/storage/stand.c
+    LINKS cairn_sim_store TIMEOUT 300)
+cairn_test(storage_intake_swarm_test SOURCES unit/storage/intake_swarm_test.c
+        unit/storage/mirror_stand.c unit/storage/stand.c
+    LINKS cairn_sim_store TIMEOUT 300)
