@@ -154,7 +154,6 @@ void cluster_boot_storage(struct cluster *cluster, unsigned index)
         return;
     struct storage_options options = {.config = &storage->storage_config,
         .secrets = &cluster->secrets,
-        .http_address = "",
         .processors = CLUSTER_LOOPS_MAX,
         .reserved_descriptors = 4,
         .descriptor_limit = DESCRIPTOR_LIMIT,

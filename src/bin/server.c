@@ -178,6 +178,11 @@ void server_load_secrets(struct server *server, const char *client_path, const c
     load_secret(server, node_path, &server->secrets.node);
 }
 
+void server_load_http_secret(struct server *server, const char *path)
+{
+    load_secret(server, path, &server->http_secret);
+}
+
 /* ---- checks ---- */
 
 void server_sum_add(struct server *server, const char *holder, uint64_t count)
@@ -311,10 +316,11 @@ void server_log_start(struct server *server, struct event_log *log, uint64_t mem
             EVENT_TEXT("danger", "everybody who reaches this port can read, write and delete"));
 }
 
-void server_print_ready(
-    const struct server *server, const struct io_address *tracker, const struct io_address *storage)
+void server_print_ready(const struct server *server, const struct io_address *tracker,
+    const struct io_address *storage, const struct io_address *http)
 {
     char tracker_text[IO_ADDRESS_TEXT_MAX], storage_text[IO_ADDRESS_TEXT_MAX];
+    char http_text[IO_ADDRESS_TEXT_MAX];
     if (server->is_json) {
         struct json_line json;
         json_line_begin(&json);
@@ -323,6 +329,8 @@ void server_print_ready(
             json_line_add_text(&json, "tracker", io_address_format(tracker, tracker_text));
         if (storage->family != 0)
             json_line_add_text(&json, "storage", io_address_format(storage, storage_text));
+        if (http->family != 0)
+            json_line_add_text(&json, "http", io_address_format(http, http_text));
         json_line_print(&json, stdout);
         return;
     }
@@ -331,6 +339,8 @@ void server_print_ready(
         (void)printf(" tracker=%s", io_address_format(tracker, tracker_text));
     if (storage->family != 0)
         (void)printf(" storage=%s", io_address_format(storage, storage_text));
+    if (http->family != 0)
+        (void)printf(" http=%s", io_address_format(http, http_text));
     (void)printf("\n");
     (void)fflush(stdout);
 }

@@ -35,8 +35,9 @@ struct server {
     const struct verb *verb;
     struct config config;
     struct server_settings settings;
-    struct handshake_secrets secrets; /* not set: none */
-    struct io *io;                    /* for files, between server_begin and server_check */
+    struct handshake_secrets secrets;
+    struct secret http_secret; /* of signed URLs */ /* not set: none */
+    struct io *io; /* for files, between server_begin and server_check */
     struct owner owner;
     struct server_sum sums[SERVER_SUMS_MAX];
     size_t sum_count;
@@ -62,6 +63,8 @@ void server_set_default(struct server *server, const char *name, const char *val
 
 /** Read the files of the secrets, where given ("": none); problems are noted. */
 void server_load_secrets(struct server *server, const char *client_path, const char *node_path);
+/** The secret of signed URLs. */
+void server_load_http_secret(struct server *server, const char *path);
 
 /** `count` descriptors may be held by `holder` (static text). */
 void server_sum_add(struct server *server, const char *holder, uint64_t count);
@@ -83,7 +86,7 @@ void server_log_start(struct server *server, struct event_log *log, uint64_t mem
 
 /** "ready tracker=H:P storage=H:P" or JSON, flushed; an address with family 0 is left out. */
 void server_print_ready(const struct server *server, const struct io_address *tracker,
-    const struct io_address *storage);
+    const struct io_address *storage, const struct io_address *http);
 
 /** Say "cairn VERB: what: why" for an error at start; returns the exit code. */
 int server_fail(const struct server *server, const char *what, err_t err);

@@ -37,7 +37,10 @@ void storage_process_check(struct storage_process *process)
     struct storage_config *config = &process->config;
     storage_config_check(config, &server->config);
     server_load_secrets(server, config->client_secret_file, config->node_secret_file);
+    server_load_http_secret(server, config->http_secret_file);
     server_listen(server, "listen", &config->listen_address);
+    if (config->http_write == HTTP_ACCESS_OPEN)
+        server_listen(server, "http_listen", &config->http_address);
     if (server->config.problem_count > 0)
         return; /* the sums would be those of another configuration */
     struct storage_budget budget;
@@ -81,7 +84,8 @@ static void print_ready(struct storage_process *process)
     const struct io_address none = {.family = 0};
     const struct io_address *tracker =
         process->has_tracker ? tracker_address(&process->tracker.tracker) : &none;
-    server_print_ready(&process->server, tracker, storage_address(&process->storage));
+    server_print_ready(&process->server, tracker, storage_address(&process->storage),
+        storage_http_address(&process->storage));
 }
 
 /* Ready is who can be used: not before the first heartbeat has reached our tracker. */
@@ -205,7 +209,7 @@ int storage_process_run(struct storage_process *process)
     signal_block();
     process->options = (struct storage_options){.config = &process->config,
         .secrets = &server->secrets,
-        .http_address = "",
+        .http_secret = &server->http_secret,
         .processors = limits_cpu_count(),
         .reserved_descriptors = OWN_DESCRIPTORS + tracker_descriptors(process),
         .descriptor_limit = limit_get(LIMIT_FILES).soft,

@@ -29,7 +29,7 @@ static void tracker_turn_until_over(struct tracker_process *process, struct io *
     } else {
         const struct io_address none = {.family = 0};
         server_log_start(&process->server, &process->role.log, process->role.mem.bytes);
-        server_print_ready(&process->server, tracker_address(&process->role.tracker), &none);
+        server_print_ready(&process->server, tracker_address(&process->role.tracker), &none, &none);
     }
     while (!tracker_role_is_over(&process->role))
         io_turn(io, true);

@@ -7,6 +7,8 @@
 #include "base/units.h"
 
 enum { PORT_BETWEEN = 10, TRACKER_CONNECTIONS = 256 };
+/* Where fewer files may be open, what there is goes to the native door. */
+enum { HTTP_DESCRIPTORS_MIN = 128 };
 
 struct up_settings {
     const char *data, *host;
@@ -38,7 +40,7 @@ static const struct config_table up_table = {
 struct up {
     struct storage_process process;
     struct up_settings settings;
-    char mount[8192], listen[80];
+    char mount[8192], listen[80], http_listen[80];
 };
 
 static void address_text(const struct up *up, uint64_t port, char *text, size_t size)
@@ -71,11 +73,15 @@ static void make_data_directory(struct up *up)
 static void fill_in(struct up *up)
 {
     struct server *server = &up->process.server;
-    uint64_t port = up->settings.port > 0 ? up->settings.port + PORT_BETWEEN : 0;
-    address_text(up, port, up->listen, sizeof up->listen);
+    uint64_t port = up->settings.port;
+    address_text(up, port > 0 ? port + PORT_BETWEEN : 0, up->listen, sizeof up->listen);
+    address_text(
+        up, port > 0 ? port + 2 * PORT_BETWEEN : 0, up->http_listen, sizeof up->http_listen);
     server_set_default(server, "machine", "m001");
     server_set_default(server, "group", "g1");
     server_set_default(server, "listen", up->listen);
+    if (limit_raise(LIMIT_FILES).soft >= HTTP_DESCRIPTORS_MIN)
+        server_set_default(server, "http_listen", up->http_listen);
     if (mount_text(up))
         server_set_default(server, "mount", up->mount);
     else
@@ -157,7 +163,7 @@ const struct verb up_verb = {
     .about =
         "Starts a tracker and a storage in one process, on loopback, without any configuration.\n"
         "Prints a line with their addresses when it is ready:\n"
-        "  ready tracker=127.0.0.1:7700 storage=127.0.0.1:7710\n"
+        "  ready tracker=127.0.0.1:7700 storage=127.0.0.1:7710 http=127.0.0.1:7720\n"
         "Ends on SIGTERM or SIGINT after what is under way. Listening beyond loopback wants\n"
         "secrets. All keys of a storage can be given, too.",
     .examples = "  cairn up\n"

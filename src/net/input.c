@@ -17,7 +17,7 @@ void input_fini(struct net_input *input)
     net_buffer_drop(&input->spare);
 }
 
-static struct net_buffer *take_buffer(struct net_input *input, struct pool *pool)
+struct net_buffer *input_take_buffer(struct net_input *input, struct pool *pool)
 {
     struct net_buffer *spare = input->spare;
     if (!spare || spare->pool != pool)
@@ -71,13 +71,13 @@ enum input_result input_header(struct net_input *input)
     return INPUT_READY;
 }
 
-/* The header leaves the small buffer, and what is there of the body goes into the large one. */
+/* What is there of the body goes into the large buffer. */
 static void begin_large(struct net_input *input, struct net_buffer *large, uint32_t base)
 {
     CHECK((uint64_t)base + body_size(input) <= large->capacity);
-    drop_unread(input, FRAME_HEADER_SIZE);
     uint32_t size = unread_size(input) < body_size(input) ? unread_size(input) : body_size(input);
-    memcpy(large->data + base, input->small->data + input->begin, size);
+    if (size > 0)
+        memcpy(large->data + base, input->small->data + input->begin, size);
     drop_unread(input, size);
     input->large = large;
     input->large_base = base;
@@ -97,9 +97,10 @@ enum input_result input_collect(struct net_input *input, bool wants_large)
     uint32_t frame_size = FRAME_HEADER_SIZE + body_size(input);
     if (!wants_large && frame_size <= NET_SMALL_SIZE)
         return unread_size(input) >= frame_size ? INPUT_READY : INPUT_NEED_MORE;
-    struct net_buffer *large = take_buffer(input, &input->buffers->large);
+    struct net_buffer *large = input_take_buffer(input, &input->buffers->large);
     if (!large)
         return INPUT_NO_LARGE;
+    drop_unread(input, FRAME_HEADER_SIZE);
     begin_large(input, large, 0);
     return large_state(input);
 }
@@ -108,9 +109,30 @@ enum input_result input_collect_into(
     struct net_input *input, struct net_buffer *large, uint32_t base)
 {
     CHECK(input->has_frame);
-    if (!input->large)
+    if (!input->large) {
+        drop_unread(input, FRAME_HEADER_SIZE);
         begin_large(input, net_buffer_keep(large), base);
+    }
     return large_state(input);
+}
+
+void input_use(struct net_input *input, uint32_t size)
+{
+    CHECK(size <= unread_size(input));
+    drop_unread(input, size);
+}
+
+enum input_result input_collect_bytes(
+    struct net_input *input, struct net_buffer *large, uint32_t base, uint32_t size)
+{
+    if (!input->large) {
+        input->frame = (struct frame){.data_size = size};
+        begin_large(input, net_buffer_keep(large), base);
+    }
+    if (large_state(input) == INPUT_NEED_MORE)
+        return INPUT_NEED_MORE;
+    net_buffer_drop(&input->large);
+    return INPUT_READY;
 }
 
 static const uint8_t *body_of(const struct net_input *input)
@@ -170,7 +192,7 @@ static bool make_room(struct net_input *input)
     if (input->small && input->small->references == 1) {
         memmove(input->small->data, from, unread);
     } else {
-        struct net_buffer *fresh = take_buffer(input, &input->buffers->small);
+        struct net_buffer *fresh = input_take_buffer(input, &input->buffers->small);
         if (!fresh)
             return false;
         if (unread > 0)

@@ -59,6 +59,23 @@ enum input_result input_collect_into(
 MUST err_t input_take(struct net_input *input, struct span *ret_meta, struct span *ret_data,
     struct net_buffer **ret_buffer);
 
+/** A buffer of `pool` (of input->buffers), the one that came for who waited first. NULL: none. */
+struct net_buffer *input_take_buffer(struct net_input *input, struct pool *pool);
+
+/** Bytes without frames: what has come and was not used yet, and using `size` of it. */
+static inline struct span input_unread(const struct net_input *input)
+{
+    return input->small
+               ? (struct span){input->small->data + input->begin, input->end - input->begin}
+               : (struct span){0};
+}
+void input_use(struct net_input *input, uint32_t size);
+
+/** Bring the next `size` bytes together in `large` from `base` on (a reference is taken).
+ * READY: they are there and the reference is given back; or NEED_MORE: call it again. */
+enum input_result input_collect_bytes(
+    struct net_input *input, struct net_buffer *large, uint32_t base, uint32_t size);
+
 /** Throw the frame whose header is known away, received or not. */
 void input_skip_body(struct net_input *input);
 

@@ -38,9 +38,23 @@ void out_frame_seal(struct out_frame *frame, uint8_t type, uint16_t flags, uint6
         frame->head);
 }
 
+void out_frame_set(
+    struct out_frame *frame, size_t head_size, const struct iovec *data, unsigned data_count)
+{
+    CHECK(!out_frame_is_queued(frame) && data_count <= NET_DATA_PIECES);
+    CHECK(head_size <= sizeof frame->head);
+    frame->head_size = (uint32_t)head_size;
+    frame->size = head_size;
+    frame->data_count = data_count;
+    for (unsigned i = 0; i < data_count; i++) {
+        frame->data[i] = data[i];
+        frame->size += data[i].iov_len;
+    }
+}
+
 void output_queue(struct net_output *output, struct out_frame *frame)
 {
-    CHECK(frame->left != NULL && frame->size >= FRAME_HEADER_SIZE);
+    CHECK(frame->left != NULL && frame->size > 0);
     list_push_back(&output->frames, &frame->link);
 }
 

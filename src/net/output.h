@@ -51,6 +51,11 @@ struct writer out_frame_begin(struct out_frame *frame);
 void out_frame_seal(struct out_frame *frame, uint8_t type, uint16_t flags, uint64_t request,
     const struct writer *fields, const struct iovec *data, unsigned data_count);
 
+/** Complete a piece of another protocol: the first `head_size` bytes of frame->head, then the data,
+ * as they are; together at least one byte. */
+void out_frame_set(
+    struct out_frame *frame, size_t head_size, const struct iovec *data, unsigned data_count);
+
 void output_queue(struct net_output *output, struct out_frame *frame);
 
 /** The next pieces to send, at output->pieces; returns how many (0: nothing is queued). They stay

@@ -29,7 +29,7 @@ static void fill(void *context, struct msg_heartbeat *ret)
         .group = span_of_text(storage->config.group),
         .pool = span_of_text(storage->config.pool),
         .address = span_of_text(storage->address),
-        .http_address = span_of_text(storage->options.http_address),
+        .http_address = span_of_text(storage->http_address),
         .state = storage->state,
         .started_ns = storage->started_wall_ns,
         .first_started_ns = storage->mounts.created_ns,

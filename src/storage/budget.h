@@ -13,6 +13,7 @@
     X(RINGS, "rings")               /* of each loop: ring, wake-up */                         \
     X(LISTENERS, "listeners")       /* of each loop: listener, one accepted, one refused */   \
     X(CONNECTIONS, "connections")   /* */                                                     \
+    X(HTTP, "HTTP connections")     /* and a listener of each loop */                         \
     X(TRACKERS, "trackers")         /* */                                                     \
     X(PULLS, "pulls")               /* of each loop: connections to other members */          \
     X(MOUNTS, "mounts")             /* lock and status; the directory again on every loop */  \
@@ -32,6 +33,7 @@ enum storage_descriptors {
 #define STORAGE_MEMORIES(X)               \
     X(LOOPS, "loops")                     \
     X(CONNECTIONS, "connections")         \
+    X(HTTP, "HTTP")                       \
     X(RECEIVE_BUFFERS, "receive buffers") \
     X(REQUESTS, "requests")               \
     X(WORK_BUFFERS, "work buffers")       \
@@ -73,7 +75,8 @@ struct storage_budget {
     uint32_t stream_count;      /* of all */
     /* of each loop */
     uint32_t connection_max, request_max, chunk_files;
-    uint32_t peers_max; /* mirrors; 0: there is no room for any */
+    uint32_t peers_max;           /* mirrors; 0: there is no room for any */
+    uint32_t http_connection_max; /* 0: no HTTP */
     bool is_shrunk;
     uint64_t descriptors[STORAGE_DESCRIPTORS_COUNT], descriptor_sum, descriptor_limit;
     uint64_t memory[STORAGE_MEMORIES_COUNT], memory_sum; /* bytes */

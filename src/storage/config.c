@@ -10,6 +10,7 @@
 static const char *const balance_choices[] = {"loop", "maxdisk", "turn", "master", NULL};
 
 static const char *const ack_choices[] = {"memory", "local", "one", "all", NULL};
+static const char *const http_access_choices[] = {"open", "signed", "off", NULL};
 
 #define S struct storage_config
 static const struct config_key keys[] = {
@@ -104,6 +105,29 @@ static const struct config_key keys[] = {
     {"drain_timeout", CONFIG_AT_DURATION(S, drain_timeout_ns), .default_text = "20s",
         .max = NS_PER_HOUR,
         .help = "for requests to end when the storage stops; then they are cut"},
+    {"http_listen", CONFIG_AT_TEXT(S, http_listen), .default_text = "",
+        .help = "address of the HTTP door; none: no HTTP"},
+    {"http_connection_max", CONFIG_AT_INTEGER(S, http_connection_max), .default_text = "256",
+        .min = 4, .max = 65536, .unit = "connections", .help = "of each loop"},
+    {"http_request_max", CONFIG_AT_INTEGER(S, http_request_max), .default_text = "64", .min = 2,
+        .max = 4096, .unit = "requests", .help = "of all HTTP connections of a loop at one time"},
+    {"http_idle_timeout", CONFIG_AT_DURATION(S, http_idle_timeout_ns), .default_text = "75s",
+        .min = NS_PER_S, .max = NS_PER_DAY, .help = "between requests of one connection"},
+    {"http_head_timeout", CONFIG_AT_DURATION(S, http_head_timeout_ns), .default_text = "10s",
+        .min = 100 * NS_PER_MS, .max = NS_PER_HOUR, .help = "for the head of a request to come in"},
+    {"http_read", CONFIG_AT_ENUM(S, http_read), .default_text = "open",
+        .choices = http_access_choices, .help = "who may GET: signed wants http_secret_file"},
+    {"http_write", CONFIG_AT_ENUM(S, http_write), .default_text = "open",
+        .choices = http_access_choices, .help = "who may store, modify and delete"},
+    {"http_secret_file", CONFIG_AT_TEXT(S, http_secret_file), .default_text = "",
+        .help = "secret of the signatures in URLs"},
+    {"http_cors", CONFIG_AT_TEXT(S, http_cors), .default_text = "",
+        .help = "origins whose pages may use the HTTP door, * for all"},
+    {"http_cache_mutable", CONFIG_AT_TEXT(S, http_cache_mutable), .default_text = "no-cache",
+        .help = "Cache-Control of files that may change"},
+    {"http_cache_immutable", CONFIG_AT_TEXT(S, http_cache_immutable),
+        .default_text = "public, max-age=31536000, immutable",
+        .help = "Cache-Control of files that never change"},
     {"client_secret_file", CONFIG_AT_TEXT(S, client_secret_file), .default_text = "",
         .help = "secret that clients must prove"},
     {"node_secret_file", CONFIG_AT_TEXT(S, node_secret_file), .default_text = "",
@@ -157,6 +181,10 @@ static void check_addresses(struct storage_config *storage, struct config *confi
     if (err_is(io_address_parse(storage->listen, &storage->listen_address)))
         config_problem(config, "listen = %s: not an address; write 127.0.0.1:7710 or [::1]:7710",
             storage->listen);
+    if (storage->http_listen[0] != '\0'
+        && err_is(io_address_parse(storage->http_listen, &storage->http_address)))
+        config_problem(
+            config, "http_listen = %s: not an address; write 127.0.0.1:7780", storage->http_listen);
     if (storage->advertise[0] != '\0' && err_is(io_address_parse(storage->advertise, &address)))
         config_problem(
             config, "advertise = %s: not an address; write 10.0.0.7:7710", storage->advertise);
@@ -298,6 +326,13 @@ static void check_push(struct storage_config *storage, struct config *config)
             PUSH_RATE_MIN);
 }
 
+static void check_http(const struct storage_config *s, struct config *config)
+{
+    bool is_signed = s->http_read == HTTP_ACCESS_SIGNED || s->http_write == HTTP_ACCESS_SIGNED;
+    if (is_signed && s->http_secret_file[0] == '\0')
+        config_problem(config, "http_read, http_write = signed: give http_secret_file, too");
+}
+
 void storage_config_check(struct storage_config *storage, struct config *config)
 {
     check_names(storage, config);
@@ -309,6 +344,7 @@ void storage_config_check(struct storage_config *storage, struct config *config)
     check_log(storage, config);
     check_contents(storage, config);
     check_push(storage, config);
+    check_http(storage, config);
 }
 
 uint64_t storage_reserve_bytes(const struct storage_config *storage, uint64_t total)

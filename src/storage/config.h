@@ -21,6 +21,9 @@ enum {
     STORAGE_POOL_MAX = 63, /* bytes of a pool's name */
 };
 
+/** Who may use the HTTP door for reading, and for changes. */
+enum http_access { HTTP_ACCESS_OPEN, HTTP_ACCESS_SIGNED, HTTP_ACCESS_OFF };
+
 /** Where a mount point is, as `path` or `index:path` says. */
 struct storage_mount_config {
     const char *path; /* absolute */
@@ -59,12 +62,20 @@ struct storage_config {
     uint64_t free_slots;  /* of each stream, kept in memory */
     uint64_t heartbeat_interval_ns, idle_timeout_ns, send_timeout_ns, drain_timeout_ns;
     const char *client_secret_file, *node_secret_file; /* "": none */
+    /* the HTTP door */
+    const char *http_listen;                        /* "": none */
+    uint64_t http_connection_max, http_request_max; /* of each loop */
+    uint64_t http_idle_timeout_ns, http_head_timeout_ns;
+    uint32_t http_read, http_write; /* enum http_access */
+    const char *http_secret_file;   /* of signatures; "": none */
+    const char *http_cors;          /* origins that browsers may use it from, "*" all, "" none */
+    const char *http_cache_mutable, *http_cache_immutable; /* Cache-Control; "" none */
     /* set by storage_config_check() */
     uint32_t machine_number;
     struct storage_mount_config mount[STORAGE_MOUNTS_MAX];
     uint32_t mount_count;
     struct push_window push_window_parsed;
-    struct io_address listen_address;
+    struct io_address listen_address, http_address; /* http_address.family 0: none */
     struct io_address tracker[STORAGE_TRACKERS_MAX];
     uint32_t tracker_count;
 };

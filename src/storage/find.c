@@ -114,6 +114,8 @@ static err_t find_check(struct find *find)
     const struct slot_header *header = &find->object.header;
     if (!version_is_none(find->if_version) && !version_equals(find->if_version, header->version))
         return ERR(CONFLICT, 0);
+    if (find->judge)
+        TRY(find->judge(find));
     if (find->offset > header->size)
         return ERR(RANGE, 0);
     uint64_t left = header->size - find->offset;

@@ -104,6 +104,17 @@ int intake_begin_way(struct intake *intake);
 void intake_way_record(
     struct intake *intake, struct record *record, uint8_t metas[2][SLOT_META_MAX]);
 
+/** No record that is known here ever wrote at `place`: nothing is there to be read. */
+bool intake_is_untouched(const struct intake *intake, const struct place *place);
+
+/* stages: intake_look.c */
+int intake_look(struct machine *machine);
+int intake_home_seen(struct machine *machine);
+int intake_content_seen(struct machine *machine);
+int intake_home_scanned(struct machine *machine);
+int intake_target_look(struct machine *machine);
+int intake_target_scanned(struct machine *machine);
+
 /* stages: intake_slot.c */
 int intake_hold(struct machine *machine);
 int intake_hold_target(struct machine *machine);

@@ -78,9 +78,11 @@ static err_t open_loop(struct storage_loop *loop)
             store_leave_out(&loop->store, storage->config.mount[i].index, ERR(OFFLINE, 0));
     TRY(native_init(&loop->native, loop, storage->budget.request_max));
     loop->is_native_open = true;
-    struct net_loop_config net = {
-        .small_count = storage->budget.connection_max + push_connections_max(&storage->budget)
-                       + PULL_SLOTS + (uint32_t)storage->config.receive_buffers,
+    TRY(http_door_open(&loop->http, loop));
+    struct net_loop_config net = {.small_count = storage->budget.connection_max
+                                                 + push_connections_max(&storage->budget)
+                                                 + storage->budget.http_connection_max + PULL_SLOTS
+                                                 + (uint32_t)storage->config.receive_buffers,
         .large_count = (uint32_t)storage->config.receive_large_buffers,
         .tick_ns = STORAGE_TICK_MS * NS_PER_MS};
     TRY(net_loop_init(&loop->net, loop->io, &loop->mem, &net));
@@ -142,6 +144,7 @@ static err_t listen_loop(struct storage_loop *loop)
         .role = loop};
     TRY(net_server_start(&loop->server, &loop->net, &server));
     loop->is_server_open = true;
+    TRY(http_door_listen(&loop->http));
     mem_set_phase(&loop->mem, MEM_RUN);
     return ERR_OK;
 }
@@ -157,6 +160,7 @@ static void drain_ticked(struct net_tick *tick, uint64_t now_ns)
     EVENT(&loop->log, WARN, "drain_cut", &loop->owner,
         EVENT_NUMBER("connections", loop->server.connection_count));
     net_server_cut(&loop->server);
+    http_door_cut(&loop->http);
 }
 
 static void drain_loop(struct storage_loop *loop)
@@ -170,11 +174,14 @@ static void drain_loop(struct storage_loop *loop)
     loop->is_ticking = true;
     net_ticker_join(&loop->net.ticker, &loop->tick);
     net_server_drain(&loop->server);
+    http_door_drain(&loop->http);
 }
 
 static void come_to_rest(struct storage_loop *loop)
 {
     if (loop->is_server_open && !net_server_is_idle(&loop->server))
+        return;
+    if (!http_door_is_idle(&loop->http))
         return;
     if (loop->is_native_open && loop->native.running_count > 0)
         return;
@@ -202,6 +209,7 @@ static void close_doors(struct storage_loop *loop)
     push_close(loop);
     if (loop->is_server_open)
         net_server_fini(&loop->server);
+    http_door_close(&loop->http);
     if (loop->is_net_open)
         net_loop_fini(&loop->net);
     if (loop->is_native_open)

@@ -97,6 +97,9 @@ struct find {
     uint64_t offset, size;     /* size 0: to the end */
     struct version if_version; /* 0.0: any */
     struct outlet *outlet;
+    /* Asked when the file's header is known (object.header, object.attributes), perhaps twice: may set
+     * offset and size, or end the find with an error of its own. NULL: not asked */
+    err_t (*judge)(struct find *find);
     struct object object;                 /* on_result: header, attributes */
     uint64_t at, end;                     /* range of the content that is being sent */
     void (*on_result)(struct find *find); /* header known, first piece verified; put() follows */

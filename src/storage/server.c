@@ -57,6 +57,7 @@ static void send_word(struct storage *storage, uint16_t index, enum storage_verb
     loop->command.loop = loop;
     loop->command.verb = verb;
     loop->command.address = storage->loops[0].server.address;
+    loop->command.http_address = *storage_http_address(storage);
     loop->command.message.deliver = on_command;
     io_post(storage->loops[0].io, loop->io, &loop->command.message);
 }
@@ -121,6 +122,18 @@ static void all_opened(struct storage *storage)
         send_listen(storage);
 }
 
+/* Clients reach the HTTP door where they reach the other one, unless it listens on one address. */
+static void set_http_address(struct storage *storage, const struct io_address *told)
+{
+    static const uint8_t none[16];
+    struct io_address address = *storage_http_address(storage);
+    if (address.family == 0)
+        return;
+    if (memcmp(address.bytes, none, sizeof none) == 0)
+        memcpy(address.bytes, told->bytes, sizeof address.bytes);
+    (void)io_address_format(&address, storage->http_address);
+}
+
 static void set_address(struct storage *storage)
 {
     const char *advertise = storage->config.advertise;
@@ -130,6 +143,7 @@ static void set_address(struct storage *storage)
         address = wanted;
     }
     (void)io_address_format(&address, storage->address);
+    set_http_address(storage, &address);
 }
 
 static void one_listens(struct storage *storage)
@@ -369,6 +383,11 @@ err_t storage_result(const struct storage *storage)
 const struct io_address *storage_address(const struct storage *storage)
 {
     return &storage->loops[0].server.address;
+}
+
+const struct io_address *storage_http_address(const struct storage *storage)
+{
+    return &storage->loops[0].http.server.listener.address;
 }
 
 struct storage_loop *storage_loop_of(const struct net_server *server)

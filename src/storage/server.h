@@ -35,6 +35,7 @@
 #include "storage/budget.h"
 #include "storage/config.h"
 #include "storage/heartbeat.h"
+#include "storage/http_door.h"
 #include "storage/members.h"
 #include "storage/mounts.h"
 #include "storage/native.h"
@@ -48,7 +49,7 @@ struct storage;
 struct storage_options {
     const struct storage_config *config;     /* checked; borrowed */
     const struct handshake_secrets *secrets; /* borrowed */
-    const char *http_address;                /* for heartbeats; "" none; borrowed */
+    const struct secret *http_secret;        /* of signed URLs; NULL: none; borrowed */
     uint32_t processors;                     /* for loops = 0 */
     uint32_t reserved_descriptors; /* of the caller's own, at least the standard streams */
     uint64_t descriptor_limit;     /* RLIMIT_NOFILE */
@@ -92,8 +93,8 @@ struct storage_word {
     struct io_message message;
     struct storage_loop *loop; /* not loop 0, unless it speaks to itself */
     enum storage_verb verb;
-    struct io_address address; /* LISTEN */
-    err_t err;                 /* of an answer */
+    struct io_address address, http_address; /* LISTEN */
+    err_t err;                               /* of an answer */
 };
 
 /** Mount points that failed on a loop, on the way to loop 0. */
@@ -126,6 +127,7 @@ struct storage_loop {
     struct net_loop net;
     struct net_server server;
     struct native native;
+    struct http_door http;
     struct net_tick tick; /* the drain deadline */
     struct storage_counters counters;
     struct balance_cursor cursor;
@@ -185,10 +187,11 @@ struct storage {
     struct storage_mounts mounts;
     struct storage_loop_report *reports; /* of each loop, by the last tour */
     struct heartbeat heartbeat;
-    char address[IO_ADDRESS_TEXT_MAX]; /* told to trackers */
-    uint8_t state;                     /* enum storage_state */
-    uint16_t answers;                  /* still to come */
-    enum storage_verb verb;            /* what they answer */
+    char address[IO_ADDRESS_TEXT_MAX];      /* told to trackers */
+    char http_address[IO_ADDRESS_TEXT_MAX]; /* the same; "" none */
+    uint8_t state;                          /* enum storage_state */
+    uint16_t answers;                       /* still to come */
+    enum storage_verb verb;                 /* what they answer */
     enum storage_office {
         OFFICE_NONE,
         OFFICE_OPEN,
@@ -226,6 +229,8 @@ MUST err_t storage_result(const struct storage *storage);
 
 /** Where it listens, once it is running. */
 const struct io_address *storage_address(const struct storage *storage);
+/** The same for HTTP; family 0: it does not. */
+const struct io_address *storage_http_address(const struct storage *storage);
 
 /* ---- for the doors ---- */
 

@@ -72,7 +72,7 @@ static void write_head(struct json *json, const struct storage *storage)
     json_text(json, "group", config->group);
     json_text(json, "pool", config->pool);
     json_text(json, "address", storage->address);
-    json_text(json, "http_address", storage->options.http_address);
+    json_text(json, "http_address", storage->http_address);
     json_text(json, "state", storage_state_name(storage->state));
     json_number(json, "started", storage->started_wall_ns / NS_PER_S);
     json_number(json, "now", io_wall(io) / NS_PER_S);

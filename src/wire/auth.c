@@ -61,15 +61,21 @@ static void hash_padded(const struct secret *secret, uint8_t pad, const void *te
     OPENSSL_cleanse(&context, sizeof context);
 }
 
+void auth_sign(const struct secret *secret, struct span text, struct key32 *ret)
+{
+    uint8_t inner[SHA256_DIGEST_LENGTH];
+    hash_padded(secret, 0x36, text.data, text.size, inner);
+    hash_padded(secret, 0x5c, inner, sizeof inner, ret->bytes);
+}
+
 void auth_prove(const struct secret *secret, enum auth_side side, const struct msg_hello *hello,
     const struct msg_welcome *welcome, struct key32 *ret)
 {
     CHECK(secret_is_set(secret));
-    uint8_t transcript[TRANSCRIPT_SIZE], inner[SHA256_DIGEST_LENGTH];
+    uint8_t transcript[TRANSCRIPT_SIZE];
     struct writer w = {.data = transcript, .capacity = sizeof transcript};
     write_transcript(&w, side, hello, welcome);
-    hash_padded(secret, 0x36, transcript, sizeof transcript, inner);
-    hash_padded(secret, 0x5c, inner, sizeof inner, ret->bytes);
+    auth_sign(secret, span_of(transcript, sizeof transcript), ret);
 }
 
 bool auth_proof_equals(const struct key32 *a, const struct key32 *b)

@@ -33,6 +33,9 @@ enum auth_side { AUTH_SERVER, AUTH_CLIENT };
 void auth_prove(const struct secret *secret, enum auth_side side, const struct msg_hello *hello,
     const struct msg_welcome *welcome, struct key32 *ret);
 
+/** HMAC-SHA256 of `text`. */
+void auth_sign(const struct secret *secret, struct span text, struct key32 *ret);
+
 /** Compare in constant time. */
 bool auth_proof_equals(const struct key32 *a, const struct key32 *b);
 

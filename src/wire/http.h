@@ -125,6 +125,9 @@ bool http_date_parse(struct span value, uint64_t *ret);
  * match (RFC 9110 8.8.3.2). */
 bool http_tag_matches(struct span value, struct span tag, bool is_strong);
 
+/** Equal but for the case of ASCII letters; `text` is lower case. */
+bool http_word_equals(struct span span, const char *text);
+
 /** The value of `name` in a query or form ("a=1&b=2"), still encoded. data NULL: not there. */
 struct span http_query_find(struct span query, const char *name);
 /** Undo %XX and, with is_query, '+'. Errors: USAGE (a bad escape, a NUL, longer than `size` - 1). */

@@ -178,6 +178,11 @@ static bool equals_lower(struct span span, const char *text, size_t size)
     return true;
 }
 
+bool http_word_equals(struct span span, const char *text)
+{
+    return equals_lower(span, text, strlen(text));
+}
+
 static const struct {
     const char *text;
     size_t size;

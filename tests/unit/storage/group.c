@@ -204,7 +204,6 @@ void group_start(struct group *group, unsigned index)
     struct group_house *house = &group->houses[index];
     struct storage_options options = {.config = &house->storage_config,
         .secrets = &group->secrets,
-        .http_address = "",
         .processors = group->loop_count,
         .reserved_descriptors = 4,
         .descriptor_limit = 4000,

@@ -141,7 +141,6 @@ err_t hall_start(struct hall *hall)
     hall->storage = calloc(1, sizeof *hall->storage);
     struct storage_options options = {.config = &hall->storage_config,
         .secrets = &hall->secrets,
-        .http_address = "",
         .processors = 2,
         .reserved_descriptors = 4,
         .descriptor_limit = hall->descriptor_limit,

@@ -32,7 +32,7 @@ struct mirror_stand {
 void mirror_stand_open(struct mirror_stand *stand, uint64_t seed, unsigned count,
     const struct store_lab_options *options);
 void mirror_stand_close(struct mirror_stand *stand);
-/** After a boot: the group is known, whole files can be asked for. */
+/** After a boot: the group is known, whole files can be asked for. Errors: those of store_lab_boot. */
 MUST err_t mirror_boot(struct mirror_stand *stand, unsigned lab);
 
 /** Take what `lab` did since the last time: contents that were overwritten since are left out. */
@@ -61,11 +61,12 @@ void mirror_cargo_set(struct cargo *cargo, const struct entry *entry);
 struct fid mirror_upload(struct mirror_stand *stand, unsigned lab, size_t size, unsigned mark);
 void mirror_modify(struct mirror_stand *stand, unsigned lab, const struct fid *fid, uint8_t mode,
     uint64_t offset, size_t size, unsigned mark);
+/** Errors: those of modify_start. */
 MUST err_t mirror_try_modify(struct mirror_stand *stand, unsigned lab, const struct fid *fid,
     uint8_t mode, uint64_t offset, size_t size, unsigned mark);
 void mirror_remove(struct mirror_stand *stand, unsigned lab, const struct fid *fid);
 /** How a find ends; the content must be the `mark`-th of this size if it ends well (size SIZE_MAX: any).
- * ret_version may be NULL. */
+ * ret_version may be NULL. Errors: those of find_start. */
 MUST err_t mirror_find(struct mirror_stand *stand, unsigned lab, const struct fid *fid, size_t size,
     unsigned mark, struct version *ret_version);
 

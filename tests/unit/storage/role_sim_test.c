@@ -100,7 +100,6 @@ static void boot(struct sim_attempt *attempt)
 {
     struct storage_options options = {.config = &set.storage_config,
         .secrets = &set.secrets,
-        .http_address = "",
         .processors = LOOPS,
         .reserved_descriptors = 4,
         .descriptor_limit = 4000,

@@ -1,0 +1,205 @@
+/* What every answer of the HTTP door has in common. */
+#include <stdio.h>
+
+#include "base/json.h"
+#include "storage/http_op.h"
+
+/* ---- tags ---- */
+
+void http_tag_format(struct version version, char ret[HTTP_TAG_MAX])
+{
+    (void)snprintf(
+        ret, HTTP_TAG_MAX, "\"%llu.%u\"", (unsigned long long)version.counter, version.machine);
+}
+
+bool http_tag_parse(struct span value, struct version *ret)
+{
+    char text[HTTP_TAG_MAX], again[HTTP_TAG_MAX];
+    unsigned long long counter;
+    unsigned machine;
+    if (!span_to_text(value, text, sizeof text)
+        || sscanf(text, "\"%20llu.%10u\"", &counter, &machine) != 2)
+        return false;
+    *ret = (struct version){counter, machine};
+    http_tag_format(*ret, again);
+    return strcmp(text, again) == 0;
+}
+
+/* ---- CORS ---- */
+
+/* Is `origin` one of the words in `list`, or is that "*"? */
+static bool origin_is_allowed(const char *list, struct span origin)
+{
+    for (const char *at = list; *at != '\0';) {
+        size_t size = strcspn(at, " ,");
+        if ((size == 1 && *at == '*')
+            || (size == origin.size && memcmp(at, origin.data, size) == 0))
+            return true;
+        at += size;
+        at += strspn(at, " ,");
+    }
+    return false;
+}
+
+static bool add_cors(
+    const struct storage_config *config, const struct http_request *request, struct writer *w)
+{
+    struct span origin = request->head.headers[HTTP_HEADER_ORIGIN];
+    if (config->http_cors[0] == '\0' || !origin.data || origin.size > 200
+        || !origin_is_allowed(config->http_cors, origin))
+        return false;
+    http_header_add(
+        w, "Access-Control-Allow-Origin", "%.*s", (int)origin.size, (const char *)origin.data);
+    http_header_add(w, "Vary", "Origin");
+    http_header_add(
+        w, "Access-Control-Expose-Headers", "ETag, Location, Content-Range, Accept-Ranges");
+    return true;
+}
+
+void http_answer_options(struct storage_loop *loop, struct http_request *request)
+{
+    static const char methods[] = "GET, HEAD, PUT, POST, PATCH, DELETE, OPTIONS";
+    struct writer w = http_reply_begin(request, 204);
+    http_header_add(&w, "Allow", "%s", methods);
+    if (add_cors(&loop->storage->config, request, &w)) {
+        http_header_add(&w, "Access-Control-Allow-Methods", "%s", methods);
+        http_header_add(&w, "Access-Control-Allow-Headers",
+            "Content-Type, Content-Range, Range, If-Match, If-None-Match, If-Range, X-Cairn-Ack, "
+            "X-Cairn-Nonce, X-Cairn-Meta, X-Cairn-Slack");
+        http_header_add(&w, "Access-Control-Max-Age", "86400");
+    }
+    http_reply(request, &w, 0, NULL, 0, NULL);
+    http_request_end(request);
+}
+
+struct writer http_answer_begin(
+    struct storage_loop *loop, struct http_request *request, unsigned status)
+{
+    struct writer w = http_reply_begin(request, status);
+    (void)add_cors(&loop->storage->config, request, &w);
+    return w;
+}
+
+/* ---- errors ---- */
+
+unsigned http_status_of(err_t err)
+{
+    switch (err.code) {
+    case ERR_CODE_USAGE:
+    case ERR_CODE_PROTOCOL:
+    case ERR_CODE_CLOSED:
+    case ERR_CODE_UNSUPPORTED:
+        return 400;
+    case ERR_CODE_DENIED:
+        return 403;
+    case ERR_CODE_NOT_FOUND:
+    case ERR_CODE_WRONG_NODE:
+        return 404;
+    case ERR_CODE_IMMUTABLE:
+        return 405;
+    case ERR_CODE_CONFLICT:
+        return 409;
+    case ERR_CODE_TOO_LARGE:
+        return 413;
+    case ERR_CODE_RANGE:
+        return 416;
+    case ERR_CODE_NO_SPACE:
+        return 507;
+    case ERR_CODE_UNAVAILABLE:
+    case ERR_CODE_BUSY:
+    case ERR_CODE_OFFLINE:
+    case ERR_CODE_NO_RESOURCE:
+        return 503;
+    case ERR_CODE_TIMEOUT:
+        return 504;
+    default:
+        return 500;
+    }
+}
+
+/* The body is small and goes into the frame's own area, behind the head. */
+static void reply_json(struct http_request *request, struct writer *w, struct span json)
+{
+    http_header_add(w, "Content-Type", "application/json");
+    http_reply_with(request, w, json);
+    http_request_end(request);
+}
+
+void http_answer_error(struct storage_loop *loop, struct http_request *request, unsigned status,
+    err_t err, const char *text)
+{
+    uint8_t bytes[400];
+    struct writer body = {bytes, sizeof bytes, 0, false};
+    struct json json;
+    char name[32];
+    loop->counters.refused++;
+    size_t i = 0;
+    for (const char *at = err_name(err.code); *at != '\0' && i + 1 < sizeof name; at++)
+        name[i++] = (char)(*at >= 'A' && *at <= 'Z' ? *at | 0x20 : *at);
+    name[i] = '\0';
+    json_begin(&json, &body);
+    json_begin_object(&json, NULL);
+    json_number(&json, "status", status);
+    json_text(&json, "error", name);
+    json_text(&json, "message", text ? text : err_sentence(err.code));
+    json_end(&json);
+    write_u8(&body, '\n');
+    struct writer w = http_answer_begin(loop, request, status);
+    if (status == 503)
+        http_header_add(&w, "Retry-After", "1");
+    if (status == 405)
+        http_header_add(&w, "Allow", "GET, HEAD, DELETE");
+    reply_json(request, &w, span_of(bytes, body.size));
+}
+
+void http_op_fail(struct http_op *op, err_t err)
+{
+    struct http_request *request = op->request;
+    struct storage_loop *loop = op->door->loop;
+    unsigned status = http_status_of(err);
+    if (status == 409 && op->has_condition)
+        status = 412;
+    bool is_told = op->is_told;
+    http_op_close(op);
+    if (is_told || http_request_is_gone(request))
+        http_request_end(request); /* cut in the middle: the client knows */
+    else
+        http_answer_error(loop, request, status, err, NULL);
+}
+
+/* ---- changes ---- */
+
+static const char *ack_name(uint8_t ack)
+{
+    static const char *const names[] = {"none", "memory", "local", "one", "all"};
+    return ack < sizeof names / sizeof names[0] ? names[ack] : "none";
+}
+
+void http_answer_change(
+    struct http_op *op, unsigned status, const struct fid *fid, const struct file_result *result)
+{
+    uint8_t bytes[300];
+    char id[FID_TEXT_MAX], tag[HTTP_TAG_MAX], version[HTTP_TAG_MAX], crc[9];
+    struct writer body = {bytes, sizeof bytes, 0, false};
+    struct json json;
+    size_t size = fid_format(fid, id);
+    http_tag_format(result->version, tag);
+    (void)snprintf(version, sizeof version, "%llu.%u", (unsigned long long)result->version.counter,
+        result->version.machine);
+    (void)snprintf(crc, sizeof crc, "%08x", result->crc);
+    json_begin(&json, &body);
+    json_begin_object(&json, NULL);
+    json_text(&json, "id", id);
+    json_text(&json, "version", version);
+    json_number(&json, "size", result->size);
+    json_text(&json, "crc32", crc);
+    json_text(&json, "ack", ack_name(result->ack));
+    json_end(&json);
+    write_u8(&body, '\n');
+    struct writer w = http_answer_begin(op->door->loop, op->request, status);
+    if (status == 201)
+        http_header_add(&w, "Location", "/%.*s", (int)size, id);
+    http_header_add(&w, "ETag", "%s", tag);
+    op->is_told = true;
+    reply_json(op->request, &w, span_of(bytes, body.size));
+}

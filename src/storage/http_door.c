@@ -1,0 +1,194 @@
+#include "storage/http_door.h"
+
+#include "storage/http_op.h"
+
+static void on_request(struct http_server *server, struct http_request *request);
+
+uint64_t http_door_bytes(const struct storage_config *config, uint32_t connection_max)
+{
+    if (config->http_address.family == 0)
+        return 0;
+    return pool_bytes(sizeof(struct http_op), config->http_request_max, 0)
+           + http_server_bytes(connection_max);
+}
+
+err_t http_door_open(struct http_door *door, struct storage_loop *loop)
+{
+    const struct storage_config *config = &loop->storage->config;
+    if (config->http_address.family == 0)
+        return ERR_OK;
+    *door = (struct http_door){.loop = loop};
+    owner_open(&door->owner, "http", DIRECTION_OWN, io_now(loop->io));
+    list_init(&door->running);
+    err_t err = pool_init(&door->ops, &loop->mem, &loop->io->ledger, "http.operations",
+        sizeof(struct http_op), config->http_request_max, 0, &door->owner);
+    if (err_is(err))
+        owner_close(&door->owner);
+    door->is_open = !err_is(err);
+    return err;
+}
+
+err_t http_door_listen(struct http_door *door)
+{
+    if (!door->is_open)
+        return ERR_OK;
+    struct storage_loop *loop = door->loop;
+    const struct storage *storage = loop->storage;
+    const struct storage_config *config = &storage->config;
+    TRY(http_server_start(&door->server, &loop->net,
+        &(struct http_server_config){
+            .address = loop->index == 0 ? config->http_address : loop->command.http_address,
+            .listen_index = loop->index,
+            .listen_count = storage->loop_count,
+            .connection_max = storage->budget.http_connection_max,
+            .idle_timeout_ns = config->http_idle_timeout_ns,
+            .head_timeout_ns = config->http_head_timeout_ns,
+            .send_timeout_ns = config->send_timeout_ns,
+            .on_request = on_request,
+            .role = loop}));
+    door->is_listening = true;
+    return ERR_OK;
+}
+
+void http_door_drain(struct http_door *door)
+{
+    if (door->is_listening)
+        http_server_drain(&door->server);
+}
+
+void http_door_cut(struct http_door *door)
+{
+    if (door->is_listening)
+        http_server_cut(&door->server);
+}
+
+bool http_door_is_idle(const struct http_door *door)
+{
+    return door->running_count == 0 && (!door->is_listening || http_server_is_idle(&door->server));
+}
+
+void http_door_close(struct http_door *door)
+{
+    if (door->is_listening)
+        http_server_fini(&door->server);
+    if (door->is_open) {
+        CHECK(door->running_count == 0);
+        pool_fini(&door->ops);
+        owner_close(&door->owner);
+    }
+    door->is_open = door->is_listening = false;
+}
+
+struct http_op *http_op_open(struct http_door *door, struct http_request *request)
+{
+    struct http_op *op = pool_take(&door->ops, &door->owner);
+    if (!op) {
+        http_answer_error(door->loop, request, 503, ERR(BUSY, 0), NULL);
+        return NULL;
+    }
+    memset(op, 0, offsetof(struct http_op, file));
+    op->door = door;
+    op->request = request;
+    request->op = op;
+    list_push_back(&door->running, &op->link);
+    door->running_count++;
+    return op;
+}
+
+void http_op_close(struct http_op *op)
+{
+    struct http_door *door = op->door;
+    list_remove(&op->link);
+    door->running_count--;
+    pool_give(&door->ops, op);
+}
+
+/* ---- which verb ---- */
+
+static bool is_change(enum http_verb method)
+{
+    return method != HTTP_METHOD_GET && method != HTTP_METHOD_HEAD;
+}
+
+/* "/group1/M00/..." is an id; "/pool", "/pool/name" is not. False: neither. */
+static bool split_path(struct span path, struct span *ret_first, struct span *ret_rest)
+{
+    struct span inner = span_of(path.data + 1, path.size - 1);
+    const uint8_t *slash = memchr(inner.data, '/', inner.size);
+    *ret_first = slash ? span_of(inner.data, (size_t)(slash - inner.data)) : inner;
+    *ret_rest = slash ? span_of(slash + 1, inner.size - ret_first->size - 1) : span_of(NULL, 0);
+    return path.data[0] == '/';
+}
+
+static void serve_file(struct http_door *door, struct http_request *request, const struct fid *fid)
+{
+    struct storage_loop *loop = door->loop;
+    switch (request->head.method) {
+    case HTTP_METHOD_GET:
+    case HTTP_METHOD_HEAD:
+        http_read(door, request, fid);
+        return;
+    case HTTP_METHOD_DELETE:
+    case HTTP_METHOD_PUT:
+    case HTTP_METHOD_PATCH:
+    case HTTP_METHOD_POST:
+        break;
+    default:
+        http_answer_error(loop, request, 405, ERR(UNSUPPORTED, 0), "no such method here");
+        return;
+    }
+    uint16_t owner = store_owner_loop(&loop->store, fid);
+    if (owner != loop->index)
+        http_request_move(request, &loop->storage->loops[owner].http.server);
+    else if (request->head.method == HTTP_METHOD_DELETE)
+        http_delete(door, request, fid);
+    else
+        http_modify(door, request, fid);
+}
+
+static void serve_pool(struct http_door *door, struct http_request *request)
+{
+    struct span pool, name;
+    bool is_upload =
+        request->head.method == HTTP_METHOD_POST || request->head.method == HTTP_METHOD_PUT;
+    if (!split_path(request->head.path, &pool, &name))
+        http_answer_error(door->loop, request, 400, ERR(USAGE, 0), "not a path");
+    else if (is_upload)
+        http_upload(door, request, pool, name);
+    else
+        http_answer_error(door->loop, request, 404, ERR(NOT_FOUND, 0),
+            "no file id: GET /<id>; POST /<pool> stores a file");
+}
+
+static void serve(struct http_door *door, struct http_request *request)
+{
+    struct storage_loop *loop = door->loop;
+    struct span path = request->head.path;
+    struct fid fid;
+    err_t err = http_access_check(loop, request, is_change(request->head.method));
+    if (err_is(err)) {
+        http_answer_error(loop, request, 403, err, NULL);
+        return;
+    }
+    err = fid_parse(span_of(path.data + 1, path.size - 1), &fid);
+    if (err_is(err)) {
+        serve_pool(door, request);
+        return;
+    }
+    err = store_check_id(&loop->store, &fid);
+    if (err_is(err))
+        http_answer_error(loop, request, http_status_of(err), err, NULL);
+    else
+        serve_file(door, request, &fid);
+}
+
+static void on_request(struct http_server *server, struct http_request *request)
+{
+    struct storage_loop *loop = server->config.role;
+    if (loop->phase < STORAGE_PHASE_RUNNING)
+        http_answer_error(loop, request, 503, ERR(UNAVAILABLE, 0), "the storage is starting");
+    else if (request->head.method == HTTP_METHOD_OPTIONS)
+        http_answer_options(loop, request);
+    else
+        serve(&loop->http, request);
+}
