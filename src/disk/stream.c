@@ -189,6 +189,8 @@ static void on_log_moved(void *context)
 {
     struct stream *stream = context;
     checkpoint_log_moved(stream->checkpoint);
+    if (stream->tells_applied)
+        stream_watch_kick(stream);
 }
 
 static void on_log_failure(void *context, err_t err)

@@ -154,6 +154,8 @@ struct stream {
     struct machine watch; /* tells the watchers, from the run queue; see stream_watch.c */
     struct list watchers; /* struct stream_watcher */
     bool is_watch_idle;
+    bool
+        tells_applied; /* a watcher waits for a record to be applied: it is told of the next, once */
     struct list held_clocks; /* struct clock_hold, ascending */
     uint64_t watermark;      /* at the durable end of the log; never goes back */
     enum stream_closing closing;
