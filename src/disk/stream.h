@@ -29,6 +29,7 @@
 #include "disk/slotmap.h"
 #include "disk/source.h"
 #include "disk/space.h"
+#include "disk/tombstone.h"
 
 struct stream;
 
@@ -135,6 +136,7 @@ struct stream {
     struct space space, next_space;            /* free slots inside `active` and `next` */
     struct single_mount single_mount;
     struct single_dirty singles;
+    struct tombstones tombstones;
     struct lock_table locks;
     struct freed_slot
         punches[STREAM_PUNCHES]; /* ring, oldest first; what finds no room keeps its blocks */
