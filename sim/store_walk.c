@@ -306,6 +306,8 @@ static void see_single(struct store_walk *walk, const char *path)
     }
     if (header.flags & SLOT_CHANGING)
         fail(walk, "%s: its header is still marked", path);
+    if (header.flags & SLOT_DELETED)
+        return;
     walk->disk_bytes += (uint64_t)size;
     walk->live_bytes += (uint64_t)size;
     struct model_file *file = store_model_find(walk->model, &header.identity);

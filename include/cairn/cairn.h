@@ -124,11 +124,11 @@ enum {
 
 /** Who holds a change when it is acknowledged. */
 enum cairn_ack {
-    CAIRN_ACK_DEFAULT = 0,
-    CAIRN_ACK_MEMORY = 1, /* visible, may be lost with the server process or the power */
-    CAIRN_ACK_LOCAL = 2,  /* durable on the disk of one storage (the default) */
-    CAIRN_ACK_ONE = 3,    /* and durable at one mirror */
-    CAIRN_ACK_ALL = 4     /* and durable at all mirrors */
+    CAIRN_ACK_DEFAULT = 0, /* as the storages are configured; local unless they say otherwise */
+    CAIRN_ACK_MEMORY = 1,  /* visible, may be lost with the server process or the power */
+    CAIRN_ACK_LOCAL = 2,   /* durable on the disk of one storage */
+    CAIRN_ACK_ONE = 3,     /* and durable at one mirror */
+    CAIRN_ACK_ALL = 4      /* and durable at all mirrors */
 };
 
 enum cairn_mutable {

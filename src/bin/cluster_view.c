@@ -64,7 +64,9 @@ static bool storage_take(const json_t *object, struct cluster_storage *ret)
         .free_bytes = number_of(object, "free"),
         .total_bytes = number_of(object, "total"),
         .mounts_online = number_of(object, "mounts_online"),
-        .mounts_total = number_of(object, "mounts_total")};
+        .mounts_total = number_of(object, "mounts_total"),
+        .lag_records = number_of(object, "lag_records"),
+        .lag_ms = number_of(object, "lag_ms")};
     if (!text_of(object, "address", address, sizeof address)
         || err_is(io_address_parse(address, &ret->address))
         || !text_of(object, "group", ret->group, sizeof ret->group)

@@ -15,6 +15,7 @@ struct cluster_storage {
     uint64_t age_ms; /* since it was heard last */
     uint64_t free_bytes, total_bytes;
     uint64_t mounts_online, mounts_total;
+    uint64_t lag_records, lag_ms; /* behind the others of its group */
     bool is_running;
     bool is_first_of_group; /* the first running one */
 };

@@ -5,7 +5,7 @@
 
 #include "base/units.h"
 
-enum { LOW_SPACE_PERCENT = 5 };
+enum { LOW_SPACE_PERCENT = 5, LAG_MAX_S = 10 };
 
 /* The next place for a finding; past the limit they are only counted. */
 static struct finding *finding_add(struct health *health, const char *code)
@@ -50,6 +50,9 @@ static void judge_storage(struct health *health, const struct cluster_storage *s
     if (storage->mounts_online < storage->mounts_total)
         describe(finding_add(health, "DISK_OFFLINE"), storage, "has mount points that are offline",
             NULL, 0);
+    if (storage->lag_ms > LAG_MAX_S * 1000)
+        describe(finding_add(health, "MIRROR_LAGGING"), storage, "is behind its group by ", NULL,
+            storage->lag_ms * NS_PER_MS);
     if (storage->is_running && storage->free_bytes < storage->total_bytes / 100 * LOW_SPACE_PERCENT)
         describe(finding_add(health, "LOW_SPACE"), storage, "has less than 5 % free", NULL, 0);
 }

@@ -65,6 +65,8 @@ static void modify_run(struct session *session, const struct modify_options *opt
     }
     session->tally.succeeded++;
     report_modified(options, id, &op->reply.modified);
+    session_check_ack(
+        session, id, options->ack, op->reply.modified.ack, op->reply.modified.holders);
 }
 
 static void modify_from_file(
@@ -102,7 +104,7 @@ static void modify_truncate(
 
 static int modify_main(const struct verb *verb, int argc, char **argv)
 {
-    struct modify_options options = {.common = COMMON_DEFAULT, .ack = ACK_LOCAL};
+    struct modify_options options = {.common = COMMON_DEFAULT};
     int first;
     enum args_result parsed = args_parse(verb, argc, argv, &options, &first, stdout, stderr);
     if (parsed != ARGS_OK)
@@ -151,7 +153,7 @@ static const struct arg rows[] = {
     {.name = "ack",
         .kind = ARG_ACK,
         .value = "LEVEL",
-        .text = "memory, local (default), one, all: see cairn put --help",
+        .text = "memory, local, one, all: see cairn put --help",
         .offset = offsetof(struct modify_options, ack)},
     COMMON_ROWS(struct modify_options),
 };

@@ -66,6 +66,7 @@ static void report_stored(struct put_job *job, const struct msg_uploaded *upload
     json_line_add_version(&json, "version", uploaded->version);
     json_line_add_text(&json, "ack", ack_name(uploaded->ack));
     json_line_add_number(&json, "holders", uploaded->holder_count);
+    json_line_add_span(&json, "held_by", uploaded->holders);
     json_line_add_number(&json, "machine", uploaded->machine);
     json_line_print(&json, stdout);
 }
@@ -88,6 +89,8 @@ static void job_stored(struct put_job *job)
     put->session.tally.succeeded++;
     put->session.progress.files_done++;
     report_stored(job, uploaded);
+    session_check_ack(
+        &put->session, job->path, put->options->ack, uploaded->ack, uploaded->holders);
 }
 
 static void put_begin_next(struct put_job *job);
@@ -309,7 +312,7 @@ static bool options_are_sound(const struct put_options *options, uint64_t now_ns
 
 static int put_main(const struct verb *verb, int argc, char **argv)
 {
-    struct put_options options = {.common = COMMON_DEFAULT, .jobs = 8, .ack = ACK_LOCAL};
+    struct put_options options = {.common = COMMON_DEFAULT, .jobs = 8};
     int first;
     enum args_result parsed = args_parse(verb, argc, argv, &options, &first, stdout, stderr);
     if (parsed != ARGS_OK)
@@ -344,9 +347,11 @@ static const struct arg rows[] = {
         .value = "LEVEL",
         .text = "acknowledge when the file is held by\n"
                 "  memory  the storage process (lost with it)\n"
-                "  local   the disk of one storage (the default)\n"
+                "  local   the disk of one storage\n"
                 "  one     and by one mirror, durably\n"
-                "  all     and by all mirrors, durably",
+                "  all     and by all mirrors, durably\n"
+                "default: as the storages are configured (local). If mirrors do not hold it in\n"
+                "time the file is stored nevertheless: who holds it is said, exit code 8",
         .offset = offsetof(struct put_options, ack)},
     {.name = "slack",
         .kind = ARG_SLACK,

@@ -10,6 +10,19 @@ struct rm_options {
     struct version if_version;
 };
 
+static void report_deleted(const char *id, const struct msg_deleted *deleted)
+{
+    struct json_line json;
+    json_line_begin(&json);
+    json_line_add_text(&json, "id", id);
+    json_line_add_bool(&json, "deleted", true);
+    json_line_add_bool(&json, "existed", deleted->existed != 0);
+    json_line_add_text(&json, "ack", ack_name(deleted->ack));
+    json_line_add_number(&json, "holders", deleted->holder_count);
+    json_line_add_span(&json, "held_by", deleted->holders);
+    json_line_print(&json, stdout);
+}
+
 static void rm_one(struct session *session, const struct rm_options *options, const char *id)
 {
     struct client_op op = {.type = MSG_DELETE};
@@ -24,21 +37,14 @@ static void rm_one(struct session *session, const struct rm_options *options, co
     bool existed = op.reply.deleted.existed != 0;
     if (!existed)
         session_note(session, "%s: was not there", id);
-    if (!options->common.is_json)
-        return;
-    struct json_line json;
-    json_line_begin(&json);
-    json_line_add_text(&json, "id", id);
-    json_line_add_bool(&json, "deleted", true);
-    json_line_add_bool(&json, "existed", existed);
-    json_line_add_text(&json, "ack", ack_name(op.reply.deleted.ack));
-    json_line_add_number(&json, "holders", op.reply.deleted.holder_count);
-    json_line_print(&json, stdout);
+    if (options->common.is_json)
+        report_deleted(id, &op.reply.deleted);
+    session_check_ack(session, id, options->ack, op.reply.deleted.ack, op.reply.deleted.holders);
 }
 
 static int rm_main(const struct verb *verb, int argc, char **argv)
 {
-    struct rm_options options = {.common = COMMON_DEFAULT, .ack = ACK_LOCAL};
+    struct rm_options options = {.common = COMMON_DEFAULT};
     int first;
     enum args_result parsed = args_parse(verb, argc, argv, &options, &first, stdout, stderr);
     if (parsed != ARGS_OK)
@@ -65,7 +71,7 @@ static const struct arg rows[] = {
     {.name = "ack",
         .kind = ARG_ACK,
         .value = "LEVEL",
-        .text = "memory, local (default), one, all: see cairn put --help",
+        .text = "memory, local, one, all: see cairn put --help",
         .offset = offsetof(struct rm_options, ack)},
     COMMON_ROWS(struct rm_options),
 };

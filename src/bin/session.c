@@ -1,5 +1,7 @@
 #include "bin/session.h"
 
+#include "bin/verbs.h"
+
 #include <stdarg.h>
 #include <stdlib.h>
 
@@ -179,6 +181,22 @@ void session_fail(struct session *session, const char *what, err_t err, const ch
     if (err.os != 0 && !has_sentence)
         (void)fprintf(stderr, " (%s)", strerror(err.os));
     (void)fprintf(stderr, "\n");
+}
+
+void session_check_ack(
+    struct session *session, const char *what, uint8_t asked, uint8_t reached, struct span holders)
+{
+    char sentence[256];
+    struct text text;
+    if (reached >= asked)
+        return;
+    text_init(&text, sentence, sizeof sentence);
+    text_add(&text, "it is done, but not held by as many as asked for (%s): ", ack_name(asked));
+    if (holders.size > 0)
+        text_add(&text, "held by %.*s", (int)holders.size, (const char *)holders.data);
+    else
+        text_add(&text, "held by one server's memory");
+    session_fail(session, what, ERR(PARTIAL, 0), sentence);
 }
 
 void session_note(struct session *session, const char *format, ...)

@@ -94,6 +94,10 @@ MUST err_t session_run(struct session *session, struct client_op *op);
 
 /** Say "cairn VERB: what: sentence" and count the failure. `what`: a path or an id. */
 void session_fail(struct session *session, const char *what, err_t err, const char *sentence);
+/** A change was made, but fewer storages hold it than were asked for: say who does ("m001,m002"; empty:
+ * nobody durably), and count it as done in part. Nothing to do if `reached` is what was asked. */
+void session_check_ack(
+    struct session *session, const char *what, uint8_t asked, uint8_t reached, struct span holders);
 /** A note for people: not with --quiet. */
 void session_note(struct session *session, const char *format, ...)
     __attribute__((format(printf, 2, 3)));

@@ -185,7 +185,7 @@ const struct verb status_verb = {
     .about =
         "Asks a tracker and prints the state of the cluster: HEALTH_OK; HEALTH_WARN if files are\n"
         "in danger; HEALTH_ERR if some can't be reached. What is wrong has a name (STORAGE_DEAD,\n"
-        "GROUP_DEGRADED, DISK_OFFLINE, LOW_SPACE ...) and the command to type next.",
+        "GROUP_DEGRADED, MIRROR_LAGGING, DISK_OFFLINE ...) and the command to type next.",
     .examples = "  cairn status\n"
                 "  cairn status --json | jq -r .health\n"
                 "  cairn status --server 127.0.0.1:7710",

@@ -309,7 +309,7 @@ static bool slack_of(const struct cairn_upload *how, uint32_t *ret)
 
 static uint8_t ack_of(uint32_t ack)
 {
-    return ack == CAIRN_ACK_DEFAULT ? ACK_LOCAL : (uint8_t)ack;
+    return (uint8_t)ack; /* the same numbers */
 }
 
 static int upload(cairn_client *client, const struct cairn_upload *how, uint64_t size,

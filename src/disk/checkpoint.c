@@ -520,6 +520,7 @@ static int checkpoint_succeed(struct machine *machine)
     checkpoint->count++;
     checkpoint->last_ns = io_now(checkpoint->stream->options.io);
     checkpoint->at_number = 0;
+    tombstones_kick(checkpoint->stream);
     binlog_set_checkpoint(&checkpoint->stream->log, checkpoint->lsn);
     return CHECKPOINT_PUNCH;
 }

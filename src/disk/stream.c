@@ -189,6 +189,8 @@ static void on_log_moved(void *context)
 {
     struct stream *stream = context;
     checkpoint_log_moved(stream->checkpoint);
+    if (stream->tells_applied)
+        stream_watch_kick(stream);
 }
 
 static void on_log_failure(void *context, err_t err)
@@ -340,7 +342,8 @@ bool stream_close_is_quiet(struct stream *stream)
     case STREAM_CLOSING_NOT:
         UNREACHABLE("stream_close_begin was not called");
     case STREAM_CLOSING_MAKER:
-        if (list_is_linked(&stream->maker->machine.link) || !binlog_is_idle(&stream->log))
+        if (list_is_linked(&stream->maker->machine.link) || !binlog_is_idle(&stream->log)
+            || stream->tombstones.is_running)
             return false;
         stream->closing = STREAM_CLOSING_CHECKPOINT;
         checkpoint_finish(stream->checkpoint);

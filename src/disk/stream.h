@@ -29,6 +29,7 @@
 #include "disk/slotmap.h"
 #include "disk/source.h"
 #include "disk/space.h"
+#include "disk/tombstone.h"
 
 struct stream;
 
@@ -135,6 +136,7 @@ struct stream {
     struct space space, next_space;            /* free slots inside `active` and `next` */
     struct single_mount single_mount;
     struct single_dirty singles;
+    struct tombstones tombstones;
     struct lock_table locks;
     struct freed_slot
         punches[STREAM_PUNCHES]; /* ring, oldest first; what finds no room keeps its blocks */
@@ -154,6 +156,8 @@ struct stream {
     struct machine watch; /* tells the watchers, from the run queue; see stream_watch.c */
     struct list watchers; /* struct stream_watcher */
     bool is_watch_idle;
+    bool
+        tells_applied; /* a watcher waits for a record to be applied: it is told of the next, once */
     struct list held_clocks; /* struct clock_hold, ascending */
     uint64_t watermark;      /* at the durable end of the log; never goes back */
     enum stream_closing closing;

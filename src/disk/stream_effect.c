@@ -193,6 +193,7 @@ void stream_take_effect(struct stream *stream, const struct record *record)
         effect_reach(stream, &record->home);
     effect_live(stream, record);
     effect_digest(stream, record);
+    tombstones_note(stream, record);
 }
 
 /* ---- sources and chunks ---- */

@@ -23,6 +23,7 @@ static int watch_tell(struct machine *machine)
 {
     struct stream *stream = stream_of(machine);
     struct list told;
+    stream->tells_applied = false;
     list_init(&told);
     for (struct list *node; (node = list_pop_front(&stream->watchers)) != NULL;)
         list_push_back(&told, node);

@@ -293,6 +293,8 @@ static err_t check_single(
         check_note(check, CHECK_SINGLE_HEADER, path, 0, "");
         return ERR_OK;
     }
+    if (header.flags & SLOT_DELETED)
+        return ERR_OK;
     if (header.other.kind == PLACE_SINGLE) { /* else its home is a slot, which counts */
         check->counts.live_files++;
         check->counts.live_bytes += header.size;

@@ -508,7 +508,9 @@ static int list_header(struct machine *machine)
     walk->window_size = 0;
     walk->slots++;
     err_t err = single_meta_decode(span_of(walk->memory->window, size), NULL, &header);
-    if (!err_is(err) && is_home(&header) && header.other.kind == PLACE_SINGLE)
+    bool is_ours = header.other.kind == PLACE_SINGLE
+                   && header.other.machine == walk->store->config.machine; /* mirrors list theirs */
+    if (!err_is(err) && is_home(&header) && is_ours)
         add_entry(walk, &header, &header.other);
     return LIST_SINGLE;
 }

@@ -27,6 +27,7 @@
 #include "storage/push_batch.h"
 #include "storage/push_gate.h"
 #include "storage/push_lag.h"
+#include "storage/push_report.h"
 #include "storage/push_single.h"
 #include "storage/store.h"
 
@@ -132,11 +133,14 @@ struct pushes {
     struct owner owner;
     struct members members;
     struct push_stream *streams;
+    struct push *all; /* of all streams */
     uint32_t stream_count;
     struct pool buffers;
     size_t buffer_size;
     struct push_batch builders[PUSH_BUILDERS];
     struct push_seeds seeds;
+    struct push_report *reports; /* one per push */
+    uint32_t report_count;
     struct push_rate rate;
     struct net_tick tick;
     uint32_t next_turn; /* who is asked first */
@@ -170,6 +174,12 @@ struct push_stream *pushes_find(struct pushes *pushes, const struct stream *stre
 
 /** Send what can be sent; harmless at any time. */
 void push_pump(struct push *push);
+/** Position and watermark move on although there is nothing to send: about once a second. */
+void push_send_idle(struct push *push, uint64_t now_ns);
+/** Everybody once, each time beginning with another one. */
+void pushes_pump(struct pushes *pushes, bool only_waiting);
+/** A position has moved: keep the log from the least one on. */
+void push_retain(struct push_stream *stream);
 /** The same for who waits for something that is free now. */
 void pushes_pump_waiting(struct pushes *pushes);
 /** The window is open, and there are tokens. */

@@ -1,5 +1,5 @@
 /* How far the log had come when: so that "behind by so many records" can be told in bytes and in
- * time. A bounded row of samples; when it is full every second one goes, and samples are taken half as
+ * time. A bounded row of samples; when it is full two and two become one, and samples are taken half as
  * often: what is long ago is known less exactly. Pure. */
 #ifndef CAIRN_STORAGE_PUSH_LAG_H
 #define CAIRN_STORAGE_PUSH_LAG_H

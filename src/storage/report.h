@@ -31,6 +31,8 @@ struct storage_loop_report {
     int64_t fd_max;
     uint64_t memory, memory_max;
     struct storage_mount_report *mounts; /* by position in the configuration */
+    const struct push_report *pushes; /* push_report.h; written by the loop while it is visited */
+    uint32_t push_count;
 };
 
 #endif

@@ -254,6 +254,7 @@ void storage_status_write(const struct storage *storage, struct writer *w)
         write_mount(&json, storage, i);
     json_end(&json);
     write_counters(&json, storage);
+    push_status_write(&json, storage->reports, storage->loop_count);
     json_begin_array(&json, "loops");
     for (uint16_t i = 0; i < storage->loop_count; i++)
         write_loop(&json, &storage->reports[i], i);

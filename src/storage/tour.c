@@ -47,7 +47,7 @@ static void report_mount(struct storage_mount_report *to, const struct store_mou
             take_stream(to, mount->streams[i]);
 }
 
-static void report_loop(const struct storage_loop *loop, struct storage_loop_report *to)
+static void report_loop(struct storage_loop *loop, struct storage_loop_report *to)
 {
     const struct ledger *ledger = &loop->io->ledger;
     const struct storage_config *config = &loop->storage->config;
@@ -63,6 +63,10 @@ static void report_loop(const struct storage_loop *loop, struct storage_loop_rep
     to->fd_max = ledger->fd_max;
     to->memory = loop->mem.bytes;
     to->memory_max = loop->mem.bytes_max;
+    if (loop->is_push_open)
+        pushes_report(&loop->pushes);
+    to->pushes = loop->pushes.reports;
+    to->push_count = loop->is_push_open ? loop->pushes.report_count : 0;
     for (uint32_t i = 0; i < config->mount_count; i++)
         report_mount(&to->mounts[i], &loop->store.mounts[config->mount[i].index]);
 }

@@ -52,6 +52,20 @@ TEST(a_group_without_a_running_member_is_an_error)
     EXPECT(has("GROUP_UNAVAILABLE") && has("STORAGE_NOT_RUNNING"));
 }
 
+#define LAGGING(ms)                                                                               \
+    "{\"storages\":[{\"machine\":2,\"group\":\"g1\",\"pool\":\"p\",\"address\":\"10.0.0.1:7712\"" \
+    ",\"state\":\"running\",\"free\":50,\"total\":100,\"lag_records\":7,\"lag_ms\":" #ms "}]}"
+
+TEST(a_mirror_that_lags_is_named_with_its_lag)
+{
+    judge(LAGGING(9000));
+    EXPECT(!has("MIRROR_LAGGING"));
+    judge(LAGGING(65000));
+    EXPECT(has("MIRROR_LAGGING"));
+    EXPECT(strstr(health.findings[0].sentence, "behind its group by 1m05s") != NULL);
+    EXPECT_TEXT(health.findings[0].next, "cairn status --server 10.0.0.1:7712");
+}
+
 TEST(an_offline_disk_and_little_space_are_named)
 {
     judge("{\"storages\":[" STORAGE(1, "g1", "running", 4, 100, 1, 2) "]}");

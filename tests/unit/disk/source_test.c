@@ -213,6 +213,92 @@ TEST(a_single_file_counts_in_the_bucket_of_its_home_source)
     bench_free(&bench);
 }
 
+/* ---- tombstones of single files ---- */
+
+static const struct identity early = {.clock = 500, .origin = BENCH_PEER, .suffix = "abcdef."};
+
+/* What a delete leaves that came before its file. */
+static void bury(struct stream_bench *bench, uint8_t flags)
+{
+    char path[SINGLE_PATH_MAX];
+    uint8_t meta[SINGLE_META_MAX];
+    const struct place home = {
+        .kind = PLACE_SINGLE, .machine = BENCH_PEER, .mount = 1, .stream = 2};
+    struct slot_header header = {.identity = early,
+        .version = {2, BENCH_PEER},
+        .birth = {2, BENCH_PEER},
+        .flags = flags,
+        .other = home};
+    struct iovec iov = {meta, single_meta_encode(&header, span_of(NULL, 0), meta)};
+    struct io_handle handle = IO_HANDLE_NONE;
+    single_path(path, &early);
+    struct io_op op = {.kind = IO_OPEN,
+        .fd = bench->root.fd,
+        .path = path,
+        .open_flags = IO_OPEN_WRITE | IO_OPEN_CREATE,
+        .ret_handle = &handle,
+        .owner = &bench->owner};
+    EXPECT(io_call(bench->io, &op) >= 0);
+    op = (struct io_op){
+        .kind = IO_WRITE, .fd = handle.fd, .iov = &iov, .iov_count = 1, .owner = &bench->owner};
+    EXPECT(io_call(bench->io, &op) >= 0);
+    io_handle_close(bench->io, &handle);
+    struct bench_job job = {.record = {.kind = RECORD_DELETE,
+                                .flags = RECORD_EXTENDED | RECORD_RENAMES,
+                                .origin = BENCH_PEER,
+                                .identity = early,
+                                .version = {2, BENCH_PEER},
+                                .home = home}};
+    bench_start(bench, &job);
+    bench_wait(bench, &job);
+    EXPECT_OK(job.err);
+}
+
+static bool is_buried(struct stream_bench *bench)
+{
+    char path[SINGLE_PATH_MAX + 3] = "/d/";
+    single_path(path + 3, &early);
+    return sim_file_size(bench->node, path) >= 0;
+}
+
+static void pass_watermark(struct stream_bench *bench, uint64_t watermark)
+{
+    struct source *source = find_source(bench);
+    source->lsn++;
+    source->watermark = watermark;
+    stream_position_log(&bench->stream, source);
+    bench_checkpoint(bench);
+    sim_world_run_for(bench->world, 100000000);
+}
+
+TEST(a_tombstone_goes_when_the_kept_watermark_has_passed_it)
+{
+    struct stream_bench bench;
+    bench_init(&bench, 1);
+    EXPECT(bench_boot(&bench));
+    (void)add_source(&bench);
+    bury(&bench, SLOT_DELETED);
+    pass_watermark(&bench, 499);
+    EXPECT(is_buried(&bench));
+    pass_watermark(&bench, 500);
+    EXPECT(!is_buried(&bench));
+    EXPECT_EQ(bench.stream.tombstones.count, 0);
+    bench_free(&bench);
+}
+
+TEST(a_file_that_was_brought_back_is_no_tombstone_any_more)
+{
+    struct stream_bench bench;
+    bench_init(&bench, 1);
+    EXPECT(bench_boot(&bench));
+    (void)add_source(&bench);
+    bury(&bench, SLOT_MUTABLE);
+    pass_watermark(&bench, 500);
+    EXPECT(is_buried(&bench));
+    EXPECT_EQ(bench.stream.tombstones.count, 0);
+    bench_free(&bench);
+}
+
 /* ---- lost chunks ---- */
 
 TEST(a_lost_mirrored_chunk_has_an_empty_digest_and_is_made_again)

@@ -469,7 +469,45 @@ TEST(who_waits_for_mirrors_is_answered_when_pushing_stops)
     mirrors_close(&mirrors);
 }
 
-/* ---- lag ---- */
+/* ---- status and lag ---- */
+
+static const char *status_of(char *text, size_t size)
+{
+    struct writer w = {.data = (uint8_t *)text, .capacity = size - 1};
+    struct json json;
+    struct storage_loop_report report = {0};
+    pushes_report(&mirrors.pushes);
+    report.pushes = mirrors.pushes.reports;
+    report.push_count = mirrors.pushes.report_count;
+    json_begin(&json, &w);
+    json_begin_object(&json, NULL);
+    push_status_write(&json, &report, 1);
+    json_end(&json);
+    EXPECT(!w.failed);
+    text[w.size] = '\0';
+    return text;
+}
+
+TEST(status_tells_each_mirror_with_position_and_lag)
+{
+    char text[4096];
+    mirrors_open(&mirrors, 23, 2);
+    mirrors_start(&mirrors);
+    (void)stand_upload(&mirrors.stand, 100, 1);
+    mirrors_expect_level(&mirrors);
+    mirrors.followers[1].is_mute = true;
+    (void)stand_upload(&mirrors.stand, 100, 1);
+    sim_world_run_for(mirrors.stand.world, 3 * NS_PER_S);
+    status_of(text, sizeof text);
+    EXPECT(strstr(text, "{\"machine\":10,\"state\":\"running\",\"lag_records\":0,\"lag_bytes\":0,"
+                        "\"lag_ms\":0,\"streams\":[{\"mount\":0,\"stream\":0,")
+           != NULL);
+    const char *second = strstr(text, "{\"machine\":11,\"state\":\"running\",\"lag_records\":");
+    EXPECT(second != NULL);
+    EXPECT(strncmp(strstr(second, "lag_records"), "lag_records\":0", 14) != 0);
+    EXPECT(strtoull(strstr(second, "lag_ms\":") + 8, NULL, 10) >= 2500);
+    mirrors_close(&mirrors);
+}
 
 TEST(lag_is_told_in_time_and_bytes_and_ends_when_all_is_held)
 {
