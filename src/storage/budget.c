@@ -10,6 +10,7 @@
 #include "storage/native.h"
 #include "storage/pull.h"
 #include "storage/push.h"
+#include "storage/reconcile.h"
 #include "storage/store.h"
 
 static const char *const descriptors_names[] = {
@@ -63,7 +64,7 @@ static void sum_descriptors(
         loops * (budget->http_connection_max + (has_http ? STORAGE_LISTENER_DESCRIPTORS : 0));
     terms[STORAGE_DESCRIPTORS_TRACKERS] = request->config->tracker_count;
     terms[STORAGE_DESCRIPTORS_PULLS] =
-        budget->peers_max > 0 ? loops * PULL_SLOTS * (1 + STORAGE_REQUEST_DESCRIPTORS) : 0;
+        budget->peers_max > 0 ? loops * PULL_SLOTS * (1 + STORAGE_REQUEST_DESCRIPTORS) + 2 : 0;
     terms[STORAGE_DESCRIPTORS_MOUNTS] = (2 + loops) * mounts;
     terms[STORAGE_DESCRIPTORS_STREAMS] =
         (uint64_t)STORAGE_STREAM_DESCRIPTORS * budget->stream_count;
@@ -190,7 +191,7 @@ static void sum_memory(const struct storage_budget_request *request, struct stor
         loops * pool_bytes(sizeof(struct net_connection), budget->connection_max, 0);
     terms[STORAGE_MEMORIES_RECEIVE_BUFFERS] =
         loops
-        * (pool_bytes(small, connections + PULL_SLOTS + config->receive_buffers, 0)
+        * (pool_bytes(small, connections + PULL_SLOTS + 1 + config->receive_buffers, 0)
             + pool_bytes(large, config->receive_large_buffers, 0));
     terms[STORAGE_MEMORIES_REQUESTS] =
         loops
@@ -202,7 +203,8 @@ static void sum_memory(const struct storage_budget_request *request, struct stor
     terms[STORAGE_MEMORIES_STREAMS] = budget->stream_count * stream_bytes(config);
     terms[STORAGE_MEMORIES_CHUNK_FILES] =
         loops * budget->chunk_files * (sizeof(struct chunk_file) + 2 * sizeof(struct map_entry));
-    terms[STORAGE_MEMORIES_PULLS] = budget->peers_max > 0 ? loops * pull_bytes() : 0;
+    terms[STORAGE_MEMORIES_PULLS] =
+        budget->peers_max > 0 ? loops * pull_bytes() + reconcile_bytes() : 0;
     terms[STORAGE_MEMORIES_MIRRORS] = loops * mirror_bytes(config, budget);
     budget->memory_sum = sum_of(terms, STORAGE_MEMORIES_COUNT);
 }

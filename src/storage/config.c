@@ -70,6 +70,12 @@ static const struct config_key keys[] = {
         .help = "time of day (UTC) in which mirrors are served: 22:00-06:00; none: always"},
     {"push_rate", CONFIG_AT_SIZE(S, push_rate), .default_text = "0", .max = TIB,
         .help = "bytes per second to all mirrors together; 0: no limit"},
+    {"rebuild_rate", CONFIG_AT_SIZE(S, rebuild_rate), .default_text = "0", .max = TIB,
+        .help =
+            "bytes per second that are brought from mirrors to repair and rebuild; 0: no limit"},
+    {"compare_interval", CONFIG_AT_DURATION(S, compare_interval_ns), .default_text = "60s",
+        .max = 24 * NS_PER_HOUR,
+        .help = "between comparisons with the mirrors; 0: only when asked"},
     {"push_buffers", CONFIG_AT_INTEGER(S, push_buffers), .default_text = "16",
         .min = PUSH_BUFFERS_MIN, .max = 4096, .unit = "buffers",
         .help = "of 384 KiB: on their way to mirrors"},

@@ -46,16 +46,18 @@ struct storage_config {
     uint64_t chunk_size, log_segment_size, log_segments, log_buffer_size;
     uint64_t inline_max, single_min, piece_size, checkpoint_bytes;
     struct config_amount slack;
-    uint32_t ack;            /* of changes that leave it open: enum ack_level less one */
-    uint64_t ack_timeout_ns; /* for mirrors */
-    const char *push_window; /* "": always */
-    uint64_t push_rate;      /* bytes per second of the storage; 0: no limit */
-    uint64_t push_buffers;   /* of each loop */
-    uint64_t peers_max;      /* mirrors that are pushed to */
-    bool mutable_files;      /* uploads that leave it open (is_mutable 2) are mutable */
-    uint64_t connection_max; /* of each loop, like all counts that follow */
-    uint64_t pipeline_max;   /* requests of one connection at one time */
-    uint64_t request_max;    /* requests of all connections at one time */
+    uint32_t ack;                 /* of changes that leave it open: enum ack_level less one */
+    uint64_t ack_timeout_ns;      /* for mirrors */
+    const char *push_window;      /* "": always */
+    uint64_t push_rate;           /* bytes per second of the storage; 0: no limit */
+    uint64_t rebuild_rate;        /* bytes per second, of the storage; 0: no limit */
+    uint64_t compare_interval_ns; /* 0: never unasked */
+    uint64_t push_buffers;        /* of each loop */
+    uint64_t peers_max;           /* mirrors that are pushed to */
+    bool mutable_files;           /* uploads that leave it open (is_mutable 2) are mutable */
+    uint64_t connection_max;      /* of each loop, like all counts that follow */
+    uint64_t pipeline_max;        /* requests of one connection at one time */
+    uint64_t request_max;         /* requests of all connections at one time */
     uint64_t small_buffers, work_buffers, modify_buffers;
     uint64_t receive_buffers, receive_large_buffers;
     uint64_t chunk_files; /* descriptors kept open for chunk files */

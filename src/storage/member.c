@@ -82,12 +82,14 @@ static err_t open_loop(struct storage_loop *loop)
     struct net_loop_config net = {.small_count = storage->budget.connection_max
                                                  + push_connections_max(&storage->budget)
                                                  + storage->budget.http_connection_max + PULL_SLOTS
-                                                 + (uint32_t)storage->config.receive_buffers,
+                                                 + 1 + (uint32_t)storage->config.receive_buffers,
         .large_count = (uint32_t)storage->config.receive_large_buffers,
         .tick_ns = STORAGE_TICK_MS * NS_PER_MS};
     TRY(net_loop_init(&loop->net, loop->io, &loop->mem, &net));
     loop->is_net_open = true;
     TRY(pull_open(loop));
+    if (loop->index == 0 && storage->budget.peers_max > 0)
+        TRY(reconcile_open(&loop->storage->reconcile, loop->storage));
     return push_open(loop);
 }
 
@@ -187,6 +189,8 @@ static void come_to_rest(struct storage_loop *loop)
         return;
     if (loop->is_store_open && loop->store.running > 0)
         return;
+    if (loop->index == 0 && !reconcile_rest(&loop->storage->reconcile))
+        return;
     if (!push_rest(loop) || !pull_rest(loop))
         return;
     if (loop->is_ticking) {
@@ -205,6 +209,8 @@ static void come_to_rest(struct storage_loop *loop)
 
 static void close_doors(struct storage_loop *loop)
 {
+    if (loop->index == 0)
+        reconcile_close(&loop->storage->reconcile);
     pull_close(loop);
     push_close(loop);
     if (loop->is_server_open)

@@ -169,6 +169,7 @@ static void all_run(struct storage *storage)
         EVENT_NUMBER("loops", storage->loop_count),
         EVENT_NUMBER("mounts", mounts_usable(&storage->mounts)),
         EVENT_DURATION("start", io_now(first->io) - storage->started_ns));
+    reconcile_run(&storage->reconcile);
     if (storage->options.on_running)
         storage->options.on_running(storage, storage->options.context);
     if (storage->is_stopping && !storage->is_stop_begun)

@@ -41,6 +41,7 @@
 #include "storage/native.h"
 #include "storage/pull.h"
 #include "storage/push.h"
+#include "storage/reconcile.h"
 #include "storage/report.h"
 #include "storage/store.h"
 
@@ -187,6 +188,7 @@ struct storage {
     struct storage_mounts mounts;
     struct storage_loop_report *reports; /* of each loop, by the last tour */
     struct heartbeat heartbeat;
+    struct reconcile reconcile;
     char address[IO_ADDRESS_TEXT_MAX];      /* told to trackers */
     char http_address[IO_ADDRESS_TEXT_MAX]; /* the same; "" none */
     uint8_t state;                          /* enum storage_state */

@@ -1,0 +1,380 @@
+#include "storage/reconcile.h"
+
+#include "base/units.h"
+#include "storage/internal.h"
+#include "storage/reconcile_parts.h"
+
+static struct reconcile *reconcile_of(struct io_message *message)
+{
+    return CONTAINER_OF(message, struct reconcile, message);
+}
+
+static void send(struct reconcile *reconcile, uint16_t to,
+    void (*deliver)(struct io *here, struct io_message *message))
+{
+    struct storage *storage = reconcile->storage;
+    struct io *from = reconcile->loop ? reconcile->loop->io : storage->loops[0].io;
+    reconcile->at = to;
+    reconcile->loop = &storage->loops[to];
+    reconcile->message.deliver = deliver;
+    io_post(from, reconcile->loop->io, &reconcile->message);
+}
+
+/* ---- positions ---- */
+
+const struct unit_position *reconcile_row(
+    const struct reconcile_table *table, uint32_t machine, uint8_t mount, uint8_t stream)
+{
+    for (uint32_t i = 0; i < table->count; i++) {
+        const struct unit_position *row = &table->rows[i];
+        if (row->machine == machine && row->mount == mount && row->stream == stream)
+            return row;
+    }
+    return NULL;
+}
+
+bool reconcile_has_passed(const struct reconcile *reconcile)
+{
+    for (uint32_t i = 0; i < reconcile->own.count; i++) {
+        const struct unit_position *own = &reconcile->own.rows[i];
+        const struct unit_position *their =
+            reconcile_row(&reconcile->theirs, own->machine, own->mount, own->stream);
+        bool is_nothing = own->lsn == 0;
+        bool is_past =
+            their
+            && position_compare(their->incarnation, their->lsn, own->incarnation, own->lsn) >= 0;
+        if (!is_nothing && !is_past)
+            return false;
+    }
+    return true;
+}
+
+/* What all members asked so far have passed. */
+static void keep_least(struct reconcile *reconcile)
+{
+    struct reconcile_table *least = &reconcile->least;
+    uint32_t kept = 0;
+    if (!reconcile->has_least) {
+        memcpy(
+            least->rows, reconcile->theirs.rows, reconcile->theirs.count * sizeof least->rows[0]);
+        least->count = reconcile->theirs.count;
+        reconcile->has_least = true;
+        return;
+    }
+    for (uint32_t i = 0; i < least->count; i++) {
+        struct unit_position row = least->rows[i];
+        const struct unit_position *their =
+            reconcile_row(&reconcile->theirs, row.machine, row.mount, row.stream);
+        if (!their)
+            continue;
+        if (position_compare(their->incarnation, their->lsn, row.incarnation, row.lsn) < 0) {
+            row.incarnation = their->incarnation;
+            row.lsn = their->lsn;
+        }
+        if (their->watermark < row.watermark)
+            row.watermark = their->watermark;
+        least->rows[kept++] = row;
+    }
+    least->count = kept;
+}
+
+/* A stream whose storage is alive is followed by its pushes; nobody moves the position beside them
+ * unless this storage is being filled. */
+static bool may_raise(const struct reconcile *reconcile, const struct unit_position *row)
+{
+    const struct storage *storage = reconcile->storage;
+    const struct member *member = members_find(&reconcile->members, row->machine);
+    if (row->machine == storage->config.machine_number || row->lsn == 0)
+        return false;
+    return reconcile->is_filling || !member || !member->is_alive;
+}
+
+static void raise_position(struct storage_loop *loop, const struct unit_position *row)
+{
+    struct source_key key = {row->machine, row->mount, row->stream};
+    struct stream_place place = store_route(&loop->store, &key);
+    struct stream *stream;
+    struct source *source;
+    if (place.loop != loop->index || err_is(store_stream_at(&loop->store, &place, &stream))
+        || err_is(stream_source_add(stream, &key, &source)))
+        return;
+    if (position_compare(row->incarnation, row->lsn, source->incarnation, source->lsn) <= 0)
+        return;
+    source->incarnation = row->incarnation;
+    source->lsn = row->lsn;
+    if (row->watermark > source->watermark)
+        source->watermark = row->watermark;
+    stream_position_log(stream, source);
+}
+
+static void end_pass(struct reconcile *reconcile);
+
+static void raise_arrived(struct io *here, struct io_message *message)
+{
+    struct reconcile *reconcile = reconcile_of(message);
+    struct storage_loop *loop = reconcile->loop;
+    (void)here;
+    for (uint32_t i = 0; loop->is_store_open && i < reconcile->least.count; i++)
+        if (may_raise(reconcile, &reconcile->least.rows[i]))
+            raise_position(loop, &reconcile->least.rows[i]);
+    if (reconcile->at + 1u < reconcile->storage->loop_count)
+        send(reconcile, (uint16_t)(reconcile->at + 1), raise_arrived);
+    else
+        end_pass(reconcile);
+}
+
+/* ---- a pass ---- */
+
+static void home_at_the_end(struct io *here, struct io_message *message)
+{
+    struct reconcile *reconcile = reconcile_of(message);
+    struct storage_loop *first = &reconcile->storage->loops[0];
+    struct reconcile_sums *sums = &reconcile->sums;
+    (void)here;
+    sums->ended_ns = io_now(first->io);
+    reconcile->shown = *sums;
+    reconcile->is_running = false;
+    if (reconcile->is_filling && reconcile->was_complete)
+        reconcile->filled = reconcile->filling;
+    bool is_left = reconcile->filled < reconcile->fills_asked;
+    uint64_t pause_ns =
+        is_left ? RECONCILE_RETRY_S * NS_PER_S : reconcile->storage->config.compare_interval_ns;
+    reconcile->next_ns = sums->ended_ns + pause_ns;
+    if (sums->taken + sums->deleted + sums->remaining + sums->failed > 0 || reconcile->is_filling)
+        EVENT(&first->log, INFO, "reconciled", &first->owner,
+            EVENT_NUMBER("members", sums->members), EVENT_NUMBER("units", sums->units),
+            EVENT_NUMBER("differed", sums->differed), EVENT_NUMBER("taken", sums->taken),
+            EVENT_NUMBER("repaired", sums->repaired), EVENT_NUMBER("deleted", sums->deleted),
+            EVENT_NUMBER("remaining", sums->remaining),
+            EVENT_DURATION("took", sums->ended_ns - sums->started_ns));
+}
+
+static void end_pass(struct reconcile *reconcile)
+{
+    send(reconcile, 0, home_at_the_end);
+}
+
+static bool counts(const struct member *member)
+{
+    return member->is_alive && !member->is_removed && member->address.family != 0;
+}
+
+static bool is_to_stop(const struct reconcile *reconcile)
+{
+    return reconcile->storage->loops[0].phase != STORAGE_PHASE_RUNNING;
+}
+
+static void survey_arrived(struct io *here, struct io_message *message);
+
+/* On loop 0: the next member, or the end. */
+static void go_on(struct reconcile *reconcile)
+{
+    struct reconcile_sums *sums = &reconcile->sums;
+    while (reconcile->member_at < reconcile->members.count && !counts(reconcile_member(reconcile)))
+        reconcile->member_at++;
+    reconcile->shown = *sums;
+    if (!is_to_stop(reconcile) && reconcile->member_at < reconcile->members.count) {
+        reconcile->own.count = 0;
+        reconcile->has_failed = false;
+        reconcile->patience_ns =
+            io_now(reconcile->storage->loops[0].io) + RECONCILE_PATIENCE_MS * NS_PER_MS;
+        send(reconcile, 0, survey_arrived);
+        return;
+    }
+    reconcile->was_complete = sums->members > 0 && sums->members_failed == 0 && sums->failed == 0
+                              && !is_to_stop(reconcile);
+    if (reconcile->was_complete)
+        send(reconcile, 0, raise_arrived);
+    else
+        end_pass(reconcile);
+}
+
+static void begin_pass(struct reconcile *reconcile)
+{
+    struct storage_loop *first = &reconcile->storage->loops[0];
+    reconcile->is_running = true;
+    reconcile->is_wanted = false;
+    reconcile->pass++;
+    reconcile->is_filling = reconcile->filled < reconcile->fills_asked;
+    reconcile->filling = reconcile->fills_asked;
+    reconcile->members = first->members;
+    reconcile->member_at = 0;
+    reconcile->has_least = false;
+    reconcile->loop = first;
+    reconcile->sums = (struct reconcile_sums){.started_ns = io_now(first->io)};
+    go_on(reconcile);
+}
+
+/* ---- own positions, then the member's ---- */
+
+static void decode_positions(struct reconcile_table *table, struct span bytes)
+{
+    struct reader r = {.data = bytes.data, .size = bytes.size};
+    table->count = 0;
+    while (table->count < RECONCILE_POSITIONS && r.at < r.size)
+        if (!err_is(unit_position_decode(&r, &table->rows[table->count])))
+            table->count++;
+        else
+            return;
+}
+
+static void survey_home(struct io *here, struct io_message *message)
+{
+    struct reconcile *reconcile = reconcile_of(message);
+    (void)here;
+    decode_positions(&reconcile->own, span_of(reconcile->sheet, reconcile->link.size));
+    reconcile_visit(reconcile, true);
+}
+
+static void survey_arrived(struct io *here, struct io_message *message)
+{
+    struct reconcile *reconcile = reconcile_of(message);
+    struct writer page = {.data = reconcile->sheet, .capacity = FRAME_DATA_MAX};
+    (void)here;
+    page.size = reconcile->at == 0 ? 0 : reconcile->link.size;
+    positions_write(reconcile->loop, &page);
+    reconcile->link.size = page.size;
+    if (reconcile->at + 1u < reconcile->storage->loop_count)
+        send(reconcile, (uint16_t)(reconcile->at + 1), survey_arrived);
+    else
+        send(reconcile, 0, survey_home);
+}
+
+/* ---- the loops, one after the other ---- */
+
+static void visit_arrived(struct io *here, struct io_message *message)
+{
+    (void)here;
+    reconcile_visit(reconcile_of(message), false);
+}
+
+static void home_from_visits(struct io *here, struct io_message *message)
+{
+    struct reconcile *reconcile = reconcile_of(message);
+    (void)here;
+    reconcile->sums.members++;
+    if (reconcile->has_failed)
+        reconcile->sums.members_failed++;
+    else
+        keep_least(reconcile);
+    reconcile->member_at++;
+    go_on(reconcile);
+}
+
+void reconcile_visited(struct reconcile *reconcile)
+{
+    bool is_last = reconcile->at + 1u >= reconcile->storage->loop_count;
+    if (reconcile->has_failed || (is_last && !reconcile->asks_positions))
+        send(reconcile, 0, home_from_visits);
+    else
+        send(reconcile, reconcile->asks_positions ? 0 : (uint16_t)(reconcile->at + 1),
+            visit_arrived);
+}
+
+/* ---- life ---- */
+
+static void on_tick(struct net_tick *tick, uint64_t now_ns)
+{
+    struct reconcile *reconcile = CONTAINER_OF(tick, struct reconcile, tick);
+    const struct storage *storage = reconcile->storage;
+    bool is_filling = reconcile->filled < reconcile->fills_asked;
+    bool is_due = (is_filling || storage->config.compare_interval_ns > 0)
+                  && now_ns >= reconcile->next_ns && storage->loops[0].members.count > 0;
+    if (!reconcile->is_running && (is_due || reconcile->is_wanted))
+        begin_pass(reconcile);
+}
+
+uint64_t reconcile_bytes(void)
+{
+    return FRAME_DATA_MAX + 3 * RECONCILE_POSITIONS * sizeof(struct unit_position);
+}
+
+static err_t take(struct reconcile *reconcile, struct mem *mem)
+{
+    void *block;
+    struct reconcile_table *tables[] = {&reconcile->own, &reconcile->theirs, &reconcile->least};
+    for (size_t i = 0; i < ARRAY_LEN(tables); i++) {
+        TRY(mem_take(
+            mem, &reconcile->owner, RECONCILE_POSITIONS * sizeof(struct unit_position), 0, &block));
+        tables[i]->rows = block;
+    }
+    TRY(mem_take(mem, &reconcile->owner, FRAME_DATA_MAX, 0, &block));
+    reconcile->sheet = block;
+    reconcile->link.data = block;
+    reconcile->link.capacity = FRAME_DATA_MAX;
+    return ERR_OK;
+}
+
+static void give(struct reconcile *reconcile, struct mem *mem)
+{
+    mem_give(mem, reconcile->sheet);
+    mem_give(mem, reconcile->least.rows);
+    mem_give(mem, reconcile->theirs.rows);
+    mem_give(mem, reconcile->own.rows);
+    owner_close(&reconcile->owner);
+}
+
+err_t reconcile_open(struct reconcile *reconcile, struct storage *storage)
+{
+    struct storage_loop *first = &storage->loops[0];
+    *reconcile = (struct reconcile){.storage = storage, .tick = {.tick = on_tick}};
+    for (size_t i = 0; i < RECONCILE_TAKES; i++)
+        reconcile->takes[i].reconcile = reconcile;
+    owner_open(&reconcile->owner, "reconcile", DIRECTION_REBUILD, io_now(first->io));
+    err_t err = take(reconcile, &first->mem);
+    if (err_is(err))
+        give(reconcile, &first->mem);
+    reconcile->is_open = !err_is(err);
+    return err;
+}
+
+void reconcile_run(struct reconcile *reconcile)
+{
+    struct storage_loop *first = &reconcile->storage->loops[0];
+    if (!reconcile->is_open || reconcile->is_ticking)
+        return;
+    reconcile->is_ticking = true;
+    reconcile->next_ns = io_now(first->io) + reconcile->storage->config.compare_interval_ns;
+    net_ticker_join(&first->net.ticker, &reconcile->tick);
+}
+
+bool reconcile_rest(struct reconcile *reconcile)
+{
+    if (!reconcile->is_open)
+        return true;
+    if (reconcile->is_ticking)
+        net_ticker_leave(&reconcile->storage->loops[0].net.ticker, &reconcile->tick);
+    reconcile->is_ticking = false;
+    return !reconcile->is_running;
+}
+
+void reconcile_close(struct reconcile *reconcile)
+{
+    if (!reconcile->is_open)
+        return;
+    CHECK(!reconcile->is_running && !reconcile->is_ticking);
+    give(reconcile, &reconcile->storage->loops[0].mem);
+    reconcile->is_open = false;
+}
+
+uint64_t reconcile_request(struct reconcile *reconcile)
+{
+    reconcile->is_wanted = true;
+    return reconcile->pass + 1;
+}
+
+bool reconcile_is_over(const struct reconcile *reconcile, uint64_t pass)
+{
+    return reconcile->pass > pass || (reconcile->pass == pass && !reconcile->is_running);
+}
+
+void reconcile_fill(struct reconcile *reconcile)
+{
+    reconcile->fills_asked++;
+    reconcile->next_ns = 0;
+}
+
+bool reconcile_is_filled(const struct reconcile *reconcile)
+{
+    return reconcile->filled == reconcile->fills_asked;
+}

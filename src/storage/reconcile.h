@@ -1,0 +1,141 @@
+/* The one way to repair, rebuild and prove: what this storage holds is compared with what the other
+ * members hold, unit by unit, and what is missing or older here is taken. doc/decisions/0021-mirrors.md.
+ *
+ *   a pass, on loop 0:   for each member that is alive
+ *                          own positions (a message visits every loop) -> the member's positions
+ *                          -> each loop in turn: the units of the home sources that it keeps
+ *                        then each loop: positions are raised to the least of the members'
+ *
+ *   of a unit:           digests equal? --no--> look again a little later --no--> its inventory
+ *                          -> for each file: here? as new? --no--> fetched (store.fetch), or deleted
+ *                          -> look again: equal now, or counted as different
+ *
+ * One pass at a time, one member, one loop and one unit at a time; RECONCILE_TAKES files are fetched side
+ * by side, at most `rebuild_rate` bytes per second. What is equal is passed over by its digest, so an
+ * interrupted pass costs nothing when it begins again. The struct is touched only by who holds its
+ * message.
+ *
+ * A file that is missing here, and whose id is older than what is known here of its home source, was
+ * deleted here, or lost: it is brought back only if the member's positions were not behind ours of the
+ * moment before, or if nothing at all is kept here of that source and this storage is being filled. What a
+ * member does not have is never deleted here, unless it shows a tombstone. */
+#ifndef CAIRN_STORAGE_RECONCILE_H
+#define CAIRN_STORAGE_RECONCILE_H
+
+#include "net/ticker.h"
+#include "storage/intake.h"
+#include "storage/object.h"
+#include "storage/peer_link.h"
+#include "wire/unit.h"
+
+struct storage;
+
+enum {
+    RECONCILE_TAKES = 3, /* less than PULL_SLOTS: clients' operations find one */
+    RECONCILE_POSITIONS = 2048,
+    RECONCILE_LOOKS = 6,          /* at a unit that differs, after it was gone through */
+    RECONCILE_PAUSE_MS = 400,     /* between two looks */
+    RECONCILE_PATIENCE_MS = 3000, /* for the member to pass our positions */
+    RECONCILE_RETRY_S = 5,        /* when a filling pass failed */
+};
+
+/** Of one pass. */
+struct reconcile_sums {
+    uint64_t members, members_failed;  /* asked; not gone through to the end */
+    uint64_t units, files;             /* compared, all members together */
+    uint64_t differed;                 /* units that had to be gone through */
+    uint64_t remaining;                /* of them, not equal afterwards */
+    uint64_t taken, repaired, deleted; /* files: brought here; of them damaged here; deleted here */
+    uint64_t held_back;                /* files: missing here, and perhaps deleted */
+    uint64_t failed;                   /* files: could not be brought */
+    uint64_t bytes;                    /* taken */
+    uint64_t started_ns, ended_ns;
+};
+
+struct reconcile_take {
+    struct intake_fetch fetch;
+    struct reconcile *reconcile;
+    uint64_t size;
+    bool is_out;
+};
+
+struct reconcile_table {
+    struct unit_position *rows;
+    uint32_t count;
+};
+
+struct reconcile {
+    struct machine machine; /* of a visit to one loop */
+    struct io_message message;
+    struct storage *storage;
+    struct owner owner;
+    struct net_tick tick;  /* on loop 0, all the time: begins passes */
+    struct net_tick visit; /* on the loop that is visited */
+    bool is_open, is_ticking, is_stopping;
+    bool is_running; /* a pass: the message is out, or a machine runs */
+    bool is_wanted, fills_wanted;
+    uint64_t next_ns;             /* of the next pass that nobody asked for */
+    uint64_t pass;                /* of the newest that began */
+    uint64_t fills_asked, filled; /* how often it was asked for, and which of them is done */
+    struct reconcile_sums sums;
+    struct reconcile_sums
+        shown; /* for others on loop 0: of the newest pass, as of its last stop there */
+    /* of the pass */
+    bool is_filling, has_failed, was_complete;
+    uint64_t filling;       /* fills_asked when it began */
+    struct members members; /* as of its beginning */
+    uint32_t member_at;
+    uint16_t at; /* loop */
+    struct storage_loop *loop;
+    struct reconcile_table own, theirs, least;
+    bool asks_positions; /* this visit only asks the member how far it is */
+    bool is_behind_us;   /* the member has not passed our positions */
+    bool has_least;
+    uint64_t patience_ns;
+    struct peer_link link;
+    /* of the visit */
+    uint32_t source_at;
+    struct source_key key;
+    struct stream *stream;
+    bool may_revive;
+    uint64_t from, page_next; /* UNITS */
+    uint32_t page_at, page_count;
+    bool is_new_page;
+    uint64_t unit, counted; /* under work; up to which units were counted */
+    uint32_t looks;
+    uint64_t cursor; /* INVENTORY */
+    struct unit_file file;
+    struct object object;
+    struct intake delete;
+    bool is_delete_out;
+    struct reconcile_take takes[RECONCILE_TAKES];
+    int64_t tokens; /* bytes that may be taken now; negative: taken ahead */
+    uint64_t token_ns, wake_ns;
+    bool is_waiting;
+    uint8_t *sheet; /* of the link */
+    /* for status: files of the members, and those gone through; the filling pass */
+    uint64_t files_all, files_done;
+};
+
+/** Bytes of memory, once per storage. */
+uint64_t reconcile_bytes(void);
+
+/** On loop 0, when its memory may be taken. Errors: BUSY, NO_RESOURCE. */
+MUST err_t reconcile_open(struct reconcile *reconcile, struct storage *storage);
+/** All loops run: passes may begin. */
+void reconcile_run(struct reconcile *reconcile);
+/** Loop 0 is to end. True: all is at rest. */
+MUST bool reconcile_rest(struct reconcile *reconcile);
+void reconcile_close(struct reconcile *reconcile);
+
+/** Loop 0: a pass that begins after this call; returns its number. */
+uint64_t reconcile_request(struct reconcile *reconcile);
+/** Is that pass over? */
+bool reconcile_is_over(const struct reconcile *reconcile, uint64_t pass);
+
+/** Loop 0: fill this storage from the members: passes follow each other until one went through
+ * everything of every member that is alive, at least one. */
+void reconcile_fill(struct reconcile *reconcile);
+bool reconcile_is_filled(const struct reconcile *reconcile);
+
+#endif

@@ -1,0 +1,561 @@
+/* A visit to one loop: see reconcile.h.
+ *
+ *   ASK <-> PASSED                                      asks_positions
+ *   SOURCE -> UNITS -> COMPARE -> INVENTORY -> FILES <-> LOOK -> SEEN -> TAKE | DELETE
+ *     ^         ^         |  ^                   |
+ *     |         |---------'  `---- SETTLE <------'      once more: is it equal now?
+ *     `---------' */
+#include "base/units.h"
+#include "storage/reconcile_parts.h"
+#include "storage/unit_walk.h"
+
+enum {
+    VISIT_BEGIN,
+    VISIT_ASK,
+    VISIT_PASSED,
+    VISIT_SOURCE,
+    VISIT_UNITS,
+    VISIT_COMPARE,
+    VISIT_INVENTORY,
+    VISIT_FILES,
+    VISIT_LOOK,
+    VISIT_SEEN,
+    VISIT_TAKE,
+    VISIT_DELETED,
+    VISIT_SETTLE,
+    VISIT_UNWIND,
+    VISIT_HUNG_UP,
+    VISIT_DONE,
+    VISIT_STAGES
+};
+
+static struct reconcile *visit_of(struct machine *machine)
+{
+    return CONTAINER_OF(machine, struct reconcile, machine);
+}
+
+static struct io *io_of(const struct reconcile *visit)
+{
+    return visit->loop->io;
+}
+
+static void wake(struct reconcile *visit)
+{
+    if (!visit->is_waiting)
+        return;
+    visit->is_waiting = false;
+    machine_arrive(&visit->machine);
+}
+
+/* Until something ends, or a tick finds that it is time. */
+static int wait_in(struct reconcile *visit, int next, uint64_t pause_ns)
+{
+    visit->is_waiting = true;
+    visit->wake_ns = io_now(io_of(visit)) + pause_ns;
+    return machine_wait_in(&visit->machine, next, 1);
+}
+
+static bool is_ending(const struct reconcile *visit)
+{
+    return visit->loop->phase != STORAGE_PHASE_RUNNING;
+}
+
+static void fill_tokens(struct reconcile *visit, uint64_t now_ns)
+{
+    uint64_t rate = visit->storage->config.rebuild_rate;
+    uint64_t passed_ns = now_ns - visit->token_ns;
+    if (passed_ns > NS_PER_S)
+        passed_ns = NS_PER_S;
+    visit->token_ns = now_ns;
+    visit->tokens += (int64_t)(rate * passed_ns / NS_PER_S);
+    if (visit->tokens > (int64_t)rate)
+        visit->tokens = (int64_t)rate;
+}
+
+static void on_tick(struct net_tick *tick, uint64_t now_ns)
+{
+    struct reconcile *visit = CONTAINER_OF(tick, struct reconcile, visit);
+    fill_tokens(visit, now_ns);
+    if (is_ending(visit))
+        peer_link_hang_up(&visit->link);
+    if (now_ns >= visit->wake_ns || is_ending(visit))
+        wake(visit);
+}
+
+/* ---- questions ---- */
+
+/* The member cannot be gone through now: the next pass tries again. */
+static int give_up(struct reconcile *visit, err_t err)
+{
+    visit->has_failed = true;
+    return machine_fail(&visit->machine, err);
+}
+
+static bool begin(struct reconcile *visit, struct writer *ret)
+{
+    return !is_ending(visit)
+           && !err_is(peer_link_begin(&visit->link, visit->loop, reconcile_member(visit), ret));
+}
+
+static int ask(struct reconcile *visit, int next, uint8_t type, const struct writer *fields)
+{
+    int wait = machine_wait_in(&visit->machine, next, 1);
+    peer_link_ask(&visit->link, type, fields, &visit->machine);
+    return wait;
+}
+
+static struct span answer_of(const struct reconcile *visit)
+{
+    return span_of(visit->link.data, visit->link.size);
+}
+
+/* ---- how far is the member? ---- */
+
+static int visit_begin(struct machine *machine)
+{
+    struct reconcile *visit = visit_of(machine);
+    return visit->asks_positions ? VISIT_ASK : VISIT_SOURCE;
+}
+
+static int visit_ask(struct machine *machine)
+{
+    struct reconcile *visit = visit_of(machine);
+    struct writer fields;
+    if (!begin(visit, &fields))
+        return give_up(visit, ERR(UNAVAILABLE, 0));
+    msg_positions_encode(&(struct msg_positions){}, &fields);
+    return ask(visit, VISIT_PASSED, MSG_POSITIONS, &fields);
+}
+
+static err_t take_positions(struct reconcile *visit)
+{
+    struct msg_positions_reply reply;
+    struct reader r = {.data = visit->link.data, .size = visit->link.size};
+    TRY(visit->link.err);
+    if (visit->link.type != MSG_POSITIONS_REPLY)
+        return ERR(PROTOCOL, 0);
+    TRY(msg_positions_reply_decode(peer_link_meta(&visit->link), &reply));
+    if (reply.count > RECONCILE_POSITIONS)
+        return ERR(TOO_LARGE, 0);
+    visit->theirs.count = 0;
+    for (uint32_t i = 0; i < reply.count; i++) {
+        TRY(unit_position_decode(&r, &visit->theirs.rows[i]));
+        visit->theirs.count++;
+    }
+    return ERR_OK;
+}
+
+static int visit_passed(struct machine *machine)
+{
+    struct reconcile *visit = visit_of(machine);
+    err_t err = take_positions(visit);
+    if (err_is(err))
+        return give_up(visit, err);
+    visit->is_behind_us = !reconcile_has_passed(visit);
+    bool has_patience = io_now(io_of(visit)) < visit->patience_ns && !is_ending(visit);
+    if (visit->is_behind_us && has_patience)
+        return wait_in(visit, VISIT_ASK, RECONCILE_PAUSE_MS * NS_PER_MS);
+    return VISIT_UNWIND;
+}
+
+/* ---- sources ---- */
+
+static bool is_empty(const struct stream *stream, const struct source *source)
+{
+    struct chunk_table *table = &((struct stream *)(uintptr_t)stream)->chunks;
+    uint16_t index = source_index(&stream->sources, source);
+    const struct chunk_entry *entry;
+    for (uint32_t from = 0; (entry = chunk_table_next(table, index, from)) != NULL;
+         from = entry->number + 1)
+        if (entry->digest.count > 0)
+            return false;
+    for (unsigned i = 0; i < SOURCE_BUCKETS; i++)
+        if (source->singles[i].count > 0)
+            return false;
+    return true;
+}
+
+static int visit_source(struct machine *machine)
+{
+    struct reconcile *visit = visit_of(machine);
+    for (; visit->source_at < visit->theirs.count; visit->source_at++) {
+        const struct unit_position *row = &visit->theirs.rows[visit->source_at];
+        struct source_key key = {row->machine, row->mount, row->stream};
+        struct stream_place place = store_route(&visit->loop->store, &key);
+        if (place.loop != visit->loop->index
+            || err_is(store_stream_at(&visit->loop->store, &place, &visit->stream)))
+            continue;
+        const struct source *source = stream_source_find(visit->stream, &key);
+        bool has_nothing = !source || is_empty(visit->stream, source);
+        visit->key = key;
+        visit->may_revive = !visit->is_behind_us || (visit->is_filling && has_nothing);
+        visit->from = visit->counted = 0;
+        visit->unit = visit->looks = 0;
+        return VISIT_UNITS;
+    }
+    return VISIT_UNWIND;
+}
+
+/* ---- units ---- */
+
+static int visit_units(struct machine *machine)
+{
+    struct reconcile *visit = visit_of(machine);
+    struct writer fields;
+    if (visit->stream->state != STREAM_OPEN || !begin(visit, &fields))
+        return give_up(visit, ERR(UNAVAILABLE, 0));
+    msg_units_encode(&(struct msg_units){.machine = visit->key.machine,
+                         .mount = visit->key.mount,
+                         .stream = visit->key.stream,
+                         .from = visit->from},
+        &fields);
+    visit->page_at = 0;
+    visit->is_new_page = true;
+    return ask(visit, VISIT_COMPARE, MSG_UNITS, &fields);
+}
+
+static err_t take_units(struct reconcile *visit)
+{
+    struct msg_units_reply reply = {0};
+    if (err_has(visit->link.err, ERR_CODE_NOT_FOUND)) {
+        visit->page_count = 0; /* it does not know the source: it has none of its files */
+        visit->page_next = 0;
+        return ERR_OK;
+    }
+    TRY(visit->link.err);
+    if (visit->link.type != MSG_UNITS_REPLY)
+        return ERR(PROTOCOL, 0);
+    TRY(msg_units_reply_decode(peer_link_meta(&visit->link), &reply));
+    bool is_whole = visit->link.size == (size_t)reply.count * UNIT_DIGEST_SIZE;
+    bool goes_on = reply.next == 0 || reply.next > visit->from;
+    if (!is_whole || !goes_on)
+        return ERR(PROTOCOL, 0);
+    visit->page_count = reply.count;
+    visit->page_next = reply.next;
+    return ERR_OK;
+}
+
+static int next_unit(struct reconcile *visit)
+{
+    visit->from = visit->unit + 1;
+    visit->looks = 0;
+    visit->unit = 0;
+    return VISIT_COMPARE;
+}
+
+/* The unit differs: go through it, look again, and in the end believe it. */
+static int differs(struct reconcile *visit)
+{
+    uint32_t look = visit->looks++;
+    visit->from = visit->unit;
+    if (look == 0 && !visit->is_filling)
+        return wait_in(visit, VISIT_UNITS, RECONCILE_PAUSE_MS * NS_PER_MS);
+    if (look <= 1) {
+        visit->looks = 2;
+        visit->sums.differed++;
+        visit->cursor = 0;
+        return VISIT_INVENTORY;
+    }
+    if (look < RECONCILE_LOOKS && !visit->is_filling)
+        return wait_in(visit, VISIT_UNITS, RECONCILE_PAUSE_MS * NS_PER_MS);
+    visit->sums.remaining++;
+    return next_unit(visit);
+}
+
+static int visit_compare(struct machine *machine)
+{
+    struct reconcile *visit = visit_of(machine);
+    err_t err = visit->is_new_page ? take_units(visit) : ERR_OK;
+    if (err_is(err))
+        return give_up(visit, err);
+    visit->is_new_page = false;
+    uint64_t last = visit->unit;
+    if (!reconcile_next_difference(visit)) {
+        if (visit->from != 0)
+            return VISIT_UNITS;
+        visit->source_at++;
+        return VISIT_SOURCE;
+    }
+    if (visit->unit != last)
+        visit->looks = 0;
+    return differs(visit);
+}
+
+/* ---- the files of a unit ---- */
+
+static int visit_inventory(struct machine *machine)
+{
+    struct reconcile *visit = visit_of(machine);
+    struct writer fields;
+    if (!begin(visit, &fields))
+        return give_up(visit, ERR(UNAVAILABLE, 0));
+    msg_inventory_encode(&(struct msg_inventory){.machine = visit->key.machine,
+                             .mount = visit->key.mount,
+                             .stream = visit->key.stream,
+                             .unit = visit->unit,
+                             .cursor = visit->cursor},
+        &fields);
+    visit->page_at = 0;
+    return ask(visit, VISIT_FILES, MSG_INVENTORY, &fields);
+}
+
+static err_t take_inventory(struct reconcile *visit)
+{
+    struct msg_inventory_reply reply;
+    TRY(visit->link.err);
+    if (visit->link.type != MSG_INVENTORY_REPLY)
+        return ERR(PROTOCOL, 0);
+    TRY(msg_inventory_reply_decode(peer_link_meta(&visit->link), &reply));
+    bool is_whole = visit->link.size == (size_t)reply.count * UNIT_FILE_SIZE;
+    bool goes_on = reply.next == 0 || reply.next > visit->cursor;
+    if (!is_whole || !goes_on)
+        return ERR(PROTOCOL, 0);
+    visit->page_count = reply.count;
+    visit->cursor = reply.next;
+    return ERR_OK;
+}
+
+static bool is_of_unit(const struct reconcile *visit, const struct unit_file *file)
+{
+    struct source_key key = source_key_of(&file->home);
+    uint32_t chunk_size = visit->loop->store.config.chunk_size;
+    bool does_fit = file->home.kind != PLACE_PACKED
+                    || (file->home.offset >= CHUNK_HEADER_SIZE
+                        && file->home.offset + file->home.slot_size <= chunk_size);
+    return source_key_equals(&key, &visit->key) && does_fit
+           && unit_of(&file->identity, &file->home) == visit->unit;
+}
+
+static int visit_files(struct machine *machine)
+{
+    struct reconcile *visit = visit_of(machine);
+    err_t err = visit->page_at == 0 ? take_inventory(visit) : ERR_OK;
+    if (err_is(err))
+        return give_up(visit, err);
+    if (visit->page_at == visit->page_count)
+        return visit->cursor != 0 ? VISIT_INVENTORY : VISIT_SETTLE;
+    struct reader r = {.data = answer_of(visit).data, .size = answer_of(visit).size};
+    r.at = (size_t)visit->page_at++ * UNIT_FILE_SIZE;
+    err = unit_file_decode(&r, &visit->file);
+    if (err_is(err) || !is_of_unit(visit, &visit->file))
+        return give_up(visit, ERR(PROTOCOL, 0));
+    return VISIT_LOOK;
+}
+
+static int visit_look(struct machine *machine)
+{
+    struct reconcile *visit = visit_of(machine);
+    struct store *store = &visit->loop->store;
+    struct fid fid = unit_fid(store, &visit->file.identity, &visit->file.home);
+    int wait = machine_wait_in(machine, VISIT_SEEN, 1);
+    object_open_identity(&visit->object, store, &fid, false, machine);
+    return wait;
+}
+
+/* ---- deleting what the member knows to be deleted ---- */
+
+static void delete_over(struct intake *intake)
+{
+    struct reconcile *visit = CONTAINER_OF(intake, struct reconcile, delete);
+    visit->is_delete_out = false;
+    wake(visit);
+}
+
+static int begin_delete(struct reconcile *visit)
+{
+    const struct unit_file *file = &visit->file;
+    visit->delete = (struct intake){.done = delete_over};
+    visit->delete.entry.record = (struct record){.kind = RECORD_DELETE,
+        .origin = reconcile_member(visit)->machine,
+        .mount = file->home.mount,
+        .stream = file->home.stream,
+        .identity = file->identity,
+        .version = file->version,
+        .time_ns = io_wall(io_of(visit)),
+        .home = file->home};
+    int wait = wait_in(visit, VISIT_DELETED, NS_PER_HOUR);
+    visit->is_delete_out = true;
+    intake_start(&visit->delete, &visit->loop->store);
+    return wait;
+}
+
+static int visit_deleted(struct machine *machine)
+{
+    struct reconcile *visit = visit_of(machine);
+    if (visit->is_delete_out)
+        return wait_in(visit, VISIT_DELETED, NS_PER_HOUR);
+    if (err_is(visit->delete.err))
+        visit->sums.failed++;
+    else
+        visit->sums.deleted++;
+    return VISIT_FILES;
+}
+
+/* ---- taking ---- */
+
+static void take_over(struct intake_fetch *fetch)
+{
+    struct reconcile_take *take = CONTAINER_OF(fetch, struct reconcile_take, fetch);
+    struct reconcile *visit = take->reconcile;
+    take->is_out = false;
+    if (!err_is(fetch->err)) {
+        visit->sums.taken++;
+        visit->sums.repaired += fetch->is_repair;
+        visit->sums.bytes += take->size;
+    } else if (!err_has(fetch->err, ERR_CODE_NOT_FOUND)) { /* deleted meanwhile: nothing to take */
+        visit->sums.failed++;
+    }
+    wake(visit);
+}
+
+static struct reconcile_take *free_take(struct reconcile *visit)
+{
+    for (size_t i = 0; i < RECONCILE_TAKES; i++)
+        if (!visit->takes[i].is_out)
+            return &visit->takes[i];
+    return NULL;
+}
+
+static int visit_take(struct machine *machine)
+{
+    struct reconcile *visit = visit_of(machine);
+    struct reconcile_take *take = free_take(visit);
+    bool is_throttled = visit->storage->config.rebuild_rate > 0 && visit->tokens < 0;
+    if (is_ending(visit))
+        return give_up(visit, ERR(CANCELLED, 0));
+    if (!take || is_throttled)
+        return wait_in(visit, VISIT_TAKE, is_throttled ? NS_PER_MS : NS_PER_HOUR);
+    bool is_repair = err_has(visit->object.err, ERR_CODE_CORRUPT);
+    take->is_out = true;
+    take->size = visit->file.size;
+    take->fetch = (struct intake_fetch){.store = &visit->loop->store,
+        .identity = visit->file.identity,
+        .home = visit->file.home,
+        .from_machine = reconcile_member(visit)->machine,
+        .is_repair = is_repair,
+        .may_revive = visit->may_revive,
+        .done = take_over};
+    visit->tokens -= (int64_t)visit->file.size;
+    visit->loop->store.fetch(&take->fetch);
+    return VISIT_FILES;
+}
+
+static uint64_t watermark_of(struct reconcile *visit)
+{
+    const struct source *source = stream_source_find(visit->stream, &visit->key);
+    bool is_own = source == &visit->stream->sources.all[0];
+    return is_own ? stream_watermark(visit->stream) : source ? source->watermark : 0;
+}
+
+static int visit_seen(struct machine *machine)
+{
+    struct reconcile *visit = visit_of(machine);
+    const struct unit_file *file = &visit->file;
+    err_t err = visit->object.err;
+    struct version version = visit->object.header.version;
+    bool is_here = !err_is(err);
+    object_close(&visit->object);
+    visit->sums.files++;
+    bool is_no_answer =
+        !is_here && !err_has(err, ERR_CODE_NOT_FOUND) && !err_has(err, ERR_CODE_CORRUPT);
+    if (is_no_answer)
+        return give_up(visit, err);
+    if (file->flags & UNIT_FILE_DELETED)
+        return is_here ? begin_delete(visit) : VISIT_FILES;
+    if (is_here)
+        return version_compare(version, file->version) < 0 ? VISIT_TAKE : VISIT_FILES;
+    bool is_young = file->identity.clock > watermark_of(visit);
+    if (err_has(err, ERR_CODE_CORRUPT) || is_young || visit->may_revive)
+        return VISIT_TAKE;
+    visit->sums.held_back++;
+    return VISIT_FILES;
+}
+
+static bool has_takes(const struct reconcile *visit)
+{
+    for (size_t i = 0; i < RECONCILE_TAKES; i++)
+        if (visit->takes[i].is_out)
+            return true;
+    return false;
+}
+
+static int visit_settle(struct machine *machine)
+{
+    struct reconcile *visit = visit_of(machine);
+    if (has_takes(visit))
+        return wait_in(visit, VISIT_SETTLE, NS_PER_HOUR);
+    visit->from = visit->unit;
+    return VISIT_UNITS;
+}
+
+/* ---- the way out ---- */
+
+static int visit_unwind(struct machine *machine)
+{
+    struct reconcile *visit = visit_of(machine);
+    object_close(&visit->object);
+    peer_link_hang_up(&visit->link);
+    return VISIT_HUNG_UP;
+}
+
+static int visit_hung_up(struct machine *machine)
+{
+    struct reconcile *visit = visit_of(machine);
+    if (has_takes(visit) || visit->is_delete_out || !peer_link_is_idle(&visit->link))
+        return wait_in(visit, VISIT_HUNG_UP, NS_PER_MS);
+    net_ticker_leave(&visit->loop->net.ticker, &visit->visit);
+    return VISIT_DONE;
+}
+
+static int visit_done(struct machine *machine)
+{
+    struct reconcile *visit = visit_of(machine);
+    owner_close(&machine->owner);
+    visit->loop->store.running--;
+    reconcile_visited(visit);
+    return STAGE_END;
+}
+
+static const struct stage visit_stages[VISIT_STAGES] = {
+    [VISIT_BEGIN] = {"begin", visit_begin, BIT(VISIT_ASK) | BIT(VISIT_SOURCE), 0},
+    [VISIT_ASK] = {"ask", visit_ask, BIT(VISIT_PASSED), 5000},
+    [VISIT_PASSED] = {"passed", visit_passed, BIT(VISIT_ASK), 30000},
+    [VISIT_SOURCE] = {"source", visit_source, BIT(VISIT_UNITS), 0},
+    [VISIT_UNITS] = {"units", visit_units, BIT(VISIT_COMPARE), 5000},
+    [VISIT_COMPARE] = {"compare", visit_compare,
+        BIT(VISIT_UNITS) | BIT(VISIT_SOURCE) | BIT(VISIT_COMPARE) | BIT(VISIT_INVENTORY), 30000},
+    [VISIT_INVENTORY] = {"inventory", visit_inventory, BIT(VISIT_FILES), 0},
+    [VISIT_FILES] = {"files", visit_files,
+        BIT(VISIT_INVENTORY) | BIT(VISIT_LOOK) | BIT(VISIT_SETTLE), 30000},
+    [VISIT_LOOK] = {"look", visit_look, BIT(VISIT_SEEN), 0},
+    [VISIT_SEEN] = {"seen", visit_seen, BIT(VISIT_FILES) | BIT(VISIT_TAKE) | BIT(VISIT_DELETED),
+        5000},
+    [VISIT_TAKE] = {"take", visit_take, BIT(VISIT_TAKE) | BIT(VISIT_FILES), 60000},
+    [VISIT_DELETED] = {"deleted", visit_deleted, BIT(VISIT_DELETED) | BIT(VISIT_FILES), 60000},
+    [VISIT_SETTLE] = {"settle", visit_settle, BIT(VISIT_SETTLE) | BIT(VISIT_UNITS), 60000},
+    [VISIT_UNWIND] = {"unwind", visit_unwind, BIT(VISIT_HUNG_UP), 0},
+    [VISIT_HUNG_UP] = {"hung-up", visit_hung_up, BIT(VISIT_HUNG_UP) | BIT(VISIT_DONE), 60000},
+    [VISIT_DONE] = {"done", visit_done, 0, 0},
+};
+static const struct machine_kind visit_kind = {
+    "reconcile", visit_stages, VISIT_STAGES, VISIT_UNWIND, VISIT_DONE};
+
+void reconcile_visit(struct reconcile *reconcile, bool asks_positions)
+{
+    struct storage_loop *loop = reconcile->loop;
+    reconcile->asks_positions = asks_positions;
+    reconcile->source_at = 0;
+    reconcile->unit = reconcile->looks = 0;
+    reconcile->is_waiting = reconcile->is_delete_out = false;
+    reconcile->object.store = NULL;
+    reconcile->token_ns = io_now(loop->io);
+    if (loop->phase != STORAGE_PHASE_RUNNING || !loop->store.fetch) {
+        reconcile->has_failed = true;
+        reconcile_visited(reconcile);
+        return;
+    }
+    reconcile->visit.tick = on_tick;
+    net_ticker_join(&loop->net.ticker, &reconcile->visit);
+    loop->store.running++;
+    machine_start(&reconcile->machine, &visit_kind, &loop->io->run, DIRECTION_REBUILD);
+}

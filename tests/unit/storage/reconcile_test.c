@@ -1,0 +1,142 @@
+/* Storages that differ become equal, and nothing that was deleted comes back. */
+#include "base/units.h"
+#include "tests/lib/test.h"
+#include "tests/unit/storage/group.h"
+
+enum { FILES = 24 };
+
+static struct group group;
+static const size_t sizes[] = {0, 700, 3000, 9000, 16000, 17000, 70000};
+
+static size_t size_of(unsigned i)
+{
+    return sizes[i % ARRAY_LEN(sizes)] + i;
+}
+
+static void open_group(uint64_t seed, unsigned count, unsigned loops)
+{
+    group_open(&group, seed, count, loops);
+    for (unsigned i = 0; i < count; i++)
+        group_start(&group, i);
+    group_introduce(&group);
+}
+
+static struct reconcile *reconcile_at(unsigned index)
+{
+    return &group.houses[index].storage->reconcile;
+}
+
+struct wanted {
+    unsigned index;
+    uint64_t pass;
+};
+
+static bool is_over(struct group *it, void *context)
+{
+    const struct wanted *wanted = context;
+    (void)it;
+    return reconcile_is_over(reconcile_at(wanted->index), wanted->pass);
+}
+
+/* A whole pass at one storage: what it came to. */
+static struct reconcile_sums pass(unsigned index)
+{
+    struct wanted wanted = {index, reconcile_request(reconcile_at(index))};
+    EXPECT(group_run_until(&group, is_over, &wanted));
+    return reconcile_at(index)->shown;
+}
+
+static void pass_at_all(void)
+{
+    for (unsigned i = 0; i < group.count; i++)
+        if (group.houses[i].is_there)
+            (void)pass(i);
+}
+
+/* Every digest is the same, and so says a pass. */
+static void expect_equal(void)
+{
+    for (unsigned i = 0; i < group.count; i++) {
+        struct reconcile_sums sums = pass(i);
+        EXPECT_EQ(sums.members_failed, 0);
+        EXPECT_EQ(sums.differed, 0);
+        EXPECT_EQ(sums.remaining, 0);
+        EXPECT_EQ(sums.failed, 0);
+    }
+}
+
+TEST(what_one_storage_lacks_is_brought_whatever_it_is)
+{
+    for (unsigned loops = 1; loops <= 2; loops++) {
+        struct fid fids[2 * FILES];
+        open_group(loops, 2, loops);
+        for (unsigned i = 0; i < 2 * FILES; i++)
+            fids[i] = group_put(&group, i % 2, size_of(i), i);
+        for (unsigned i = 0; i < 2 * FILES; i += 5)
+            group_modify(&group, i % 2, &fids[i], MODIFY_REPLACE, 0, 12000, i + 100);
+        struct reconcile_sums sums = pass(0);
+        EXPECT_EQ(sums.members, 1);
+        EXPECT_EQ(sums.members_failed, 0);
+        EXPECT_EQ(sums.taken, FILES);
+        EXPECT_EQ(sums.failed, 0);
+        sums = pass(1);
+        EXPECT_EQ(sums.taken, FILES);
+        EXPECT_EQ(sums.remaining, 0);
+        expect_equal();
+        for (unsigned round = 0; round < 2; round++) {
+            for (unsigned i = 0; i < 2 * FILES; i++)
+                for (unsigned at = 0; at < 2; at++) {
+                    EXPECT_OK(group_find_err(&group, at, &fids[i], true));
+                    if (i % 5 == 0)
+                        group_expect(&group, at, &fids[i], 12000, i + 100);
+                    else
+                        group_expect(&group, at, &fids[i], size_of(i), i);
+                }
+            for (unsigned at = 0; at < 2 && round == 0; at++) {
+                group_kill(&group, at, true);
+                group_start(&group, at);
+            }
+            group_introduce(&group);
+            expect_equal();
+        }
+        group_close(&group);
+    }
+}
+
+TEST(older_versions_are_replaced_and_newer_ones_stay)
+{
+    open_group(3, 2, 1);
+    struct fid slot = group_put(&group, 0, 3000, 1), single = group_put(&group, 0, 40000, 2);
+    pass_at_all();
+    group_modify(&group, 0, &slot, MODIFY_REPLACE, 0, 2000, 3);
+    group_modify(&group, 0, &single, MODIFY_APPEND, 0, 500, 4);
+    group_modify(&group, 0, &single, MODIFY_REPLACE, 0, 30000, 5);
+    EXPECT_EQ(pass(0).taken, 0); /* it has the newer ones */
+    EXPECT_EQ(pass(1).taken, 2);
+    for (unsigned at = 0; at < 2; at++) {
+        group_expect(&group, at, &slot, 2000, 3);
+        group_expect(&group, at, &single, 30000, 5);
+    }
+    group_modify(&group, 1, &slot, MODIFY_REPLACE, 0, 2500, 6); /* at the mirror this time */
+    EXPECT_EQ(pass(0).taken, 1);
+    group_expect(&group, 0, &slot, 2500, 6);
+    expect_equal();
+    group_close(&group);
+}
+
+TEST(a_delete_that_one_storage_knows_reaches_the_other_and_never_goes_back)
+{
+    open_group(4, 2, 1);
+    struct fid slot = group_put(&group, 0, 3000, 1), stays = group_put(&group, 0, 3000, 2);
+    pass_at_all();
+    EXPECT_OK(group_find_err(&group, 1, &slot, true));
+    group_remove(&group, 0, &slot, true);
+    EXPECT_EQ(pass(0).taken, 0); /* the mirror has it still: it does not come back */
+    EXPECT_ERR(group_find_err(&group, 0, &slot, true), NOT_FOUND);
+    EXPECT_EQ(pass(1).deleted, 1); /* the tombstone tells */
+    EXPECT_ERR(group_find_err(&group, 1, &slot, true), NOT_FOUND);
+    EXPECT_ERR(group_find_err(&group, 1, &slot, false), NOT_FOUND);
+    group_expect(&group, 1, &stays, 3000, 2);
+    expect_equal();
+    group_close(&group);
+}
