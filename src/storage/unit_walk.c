@@ -188,7 +188,7 @@ static int see_header(struct unit_walk *walk, const struct slot_header *header)
     struct place home = slot_place(walk, header);
     uint32_t step = SLOT_UNIT;
     if (header->slot_size == 0 || (uint64_t)walk->at + header->slot_size > walk->end
-        || is_left_over(walk, header)) {
+        || is_left_over(walk, header) || (walk->is_dead_land && !(header->flags & SLOT_DELETED))) {
         walk->at += SLOT_UNIT;
         return WALK_SCAN;
     }
@@ -207,18 +207,25 @@ static int see_header(struct unit_walk *walk, const struct slot_header *header)
     return WALK_SCAN;
 }
 
-/* The next place where a slot may begin. False: there is none. */
+/* Is there a place at walk->at or behind where a slot may begin? Where the map says that nothing lives,
+ * only tombstones count: what looks live is not committed. */
 static bool find_slot(struct unit_walk *walk)
 {
-    struct slotmap_slot slot;
     const struct slotmap *map = map_of(walk);
-    while (map && slotmap_next(map, walk->at, &slot)) {
-        walk->at = slot.offset;
-        if (slot.kind == SLOTMAP_LIVE)
-            return true;
-        walk->at += slot.size;
+    walk->is_dead_land = false;
+    if (walk->at >= walk->end || !map)
+        return walk->at < walk->end;
+    struct slotmap_slot slot = slotmap_query(map, walk->at);
+    bool is_begin = slot.kind == SLOTMAP_LIVE;
+    if (slot.kind == SLOTMAP_INSIDE) {
+        struct slotmap_slot around = slotmap_query(map, slot.offset);
+        if (around.kind == SLOTMAP_LIVE) { /* its header could not be read */
+            walk->at = slot.offset + slot.size;
+            return find_slot(walk);
+        }
     }
-    return !map && walk->at < walk->end;
+    walk->is_dead_land = !is_begin;
+    return true;
 }
 
 static int walk_scan(struct machine *machine)

@@ -1,10 +1,9 @@
 /* Walks the files of one unit (wire/unit.h) in a fixed order, a bounded step at a time: for INVENTORY
  * and for the scrub. On the loop of the stream where the unit's home source is kept.
  *
- *   a chunk     its slot headers by offset. A chunk that gives out new slots now has its map in memory,
- *               which knows what is committed; of any other chunk, own or mirrored, the headers are
- *               read in order: mirrored chunks have no map. Bytes between slots are looked at at each
- *               multiple of 64; content cannot forge a header (the CRC is keyed with the chunk's seed).
+ *   a chunk     its slot headers by offset. Of a chunk that gives out new slots now the map in memory
+ *               knows what is committed; of any other chunk, own or mirrored, the headers alone tell:
+ *               mirrored chunks have no map. Bytes between slots are looked at at each multiple of 64; content cannot forge a header (the CRC is keyed with the chunk's seed).
  *   a bucket    its single files by id clock. Names come from four of the 256 directories. Listing
  *               one blocks the loop, since the kernel knows no other way: about 1 us per 10 names;
  *               UNIT_WALK_NAMES of them are kept at a time.
@@ -51,7 +50,7 @@ struct unit_walk {
     uint32_t free_end;   /* up to here a tombstone said free ... */
     uint64_t free_birth; /* ... of a tenant born then */
     uint32_t name_count, name_at;
-    bool has_more_names, is_enough;
+    bool has_more_names, is_enough, is_dead_land;
     struct unit_file file; /* a forward whose content is being looked up */
     struct object object;
     struct io_op op;
