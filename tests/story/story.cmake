@@ -13,7 +13,6 @@ cairn_test(store_canary SOURCES story/canary_test.c LINKS cairn_sim_store TIMEOU
 add_test(NAME cluster_swarm_low COMMAND cairn sim --seeds 1-500)
 add_test(NAME cluster_swarm_high COMMAND cairn sim --seeds 501-1000)
 set_tests_properties(cluster_swarm_low cluster_swarm_high PROPERTIES TIMEOUT 1200 LABELS story)
-cairn_test(cluster_story SOURCES story/cluster_story.c LINKS cairn_sim_cluster TIMEOUT 300)
 
 # A mistake is put into one source file; the swarm has to find it within so many seeds.
 # cluster_canary(name SOURCE src/x/y.c FROM "text" TO "text" SEEDS n)
