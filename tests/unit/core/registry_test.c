@@ -25,6 +25,7 @@ static void open_with(struct fixture *f, const struct registry_pool_config *pool
         &(struct registry_config){.dead_ns = 5 * NS_PER_S,
             .claim_ns = 60 * NS_PER_S,
             .forget_ns = 24 * NS_PER_HOUR,
+            .lag_max_ns = 10 * NS_PER_S,
             .policy = BALANCE_LOOP,
             .pools = pools,
             .pool_count = count},
@@ -652,6 +653,134 @@ TEST(the_load_of_a_group_is_that_of_a_running_member)
     EXPECT_OK(send(&f, &middling));
     EXPECT_OK(ask(&f, QUERY_UPLOAD, "p", 0, 0));
     EXPECT_TEXT(named(&f), "32");
+}
+
+/* ---- members of a group ---- */
+
+static struct beat lagging(uint32_t machine, uint64_t lag_ns)
+{
+    struct beat beat = beat_of(machine, "g1", "p");
+    beat.heartbeat.lag_ns = lag_ns;
+    beat.heartbeat.lag_records = lag_ns / NS_PER_MS;
+    return beat;
+}
+
+TEST(who_lags_behind_is_named_after_those_that_are_caught_up)
+{
+    struct fixture f;
+    open_with(&f, NULL, 0);
+    struct beat first = lagging(1, 10 * NS_PER_S + 1), second = lagging(2, 10 * NS_PER_S);
+    struct beat third = lagging(3, 0);
+    EXPECT_OK(send(&f, &first));
+    EXPECT_OK(send(&f, &second));
+    EXPECT_OK(send(&f, &third));
+    EXPECT_EQ(f.storages[0].lag_records, 10000);
+    EXPECT_TEXT(found(&f, "g1"), "231");
+    EXPECT_TEXT(found(&f, "g1"), "321");
+    EXPECT_TEXT(found(&f, "g1"), "231");
+    EXPECT_OK(ask(&f, QUERY_MODIFY, "g1", 1, 0));
+    EXPECT_EQ(f.answer.storages[2].machine, 1); /* even as the origin */
+    EXPECT_OK(ask(&f, QUERY_MODIFY, "g1", 3, 0));
+    EXPECT_EQ(f.answer.storages[0].machine, 3);
+    EXPECT_OK(ask(&f, QUERY_UPLOAD, "p", 0, 1));
+    EXPECT_EQ(f.answer.storages[2].machine, 1);
+    goodbye(&f, 2), goodbye(&f, 3);
+    EXPECT_TEXT(found(&f, "g1"), "1"); /* better than nobody */
+}
+
+TEST(who_drains_gets_no_uploads_and_everything_else)
+{
+    struct fixture f;
+    open_with(&f, NULL, 0);
+    struct beat first = beat_of(1, "g1", "p");
+    first.heartbeat.flags = MEMBER_DRAINING;
+    EXPECT_OK(send(&f, &first));
+    EXPECT_ERR(ask(&f, QUERY_UPLOAD, "p", 0, 1), UNAVAILABLE);
+    EXPECT_OK(send_plain(&f, 2, "g1", "p"));
+    for (int i = 0; i < 3; i++) {
+        EXPECT_OK(ask(&f, QUERY_UPLOAD, "p", 0, 1));
+        EXPECT_TEXT(named(&f), "2");
+    }
+    EXPECT_OK(ask(&f, QUERY_MODIFY, "g1", 1, 0));
+    EXPECT_TEXT(named(&f), "12");
+    EXPECT_EQ(strlen(found(&f, "g1")), 2);
+}
+
+TEST(a_storage_is_told_the_others_of_its_group_the_living_first)
+{
+    struct fixture f;
+    struct member_entry told[REGISTRY_TOLD_MAX];
+    open_with(&f, NULL, 0);
+    for (uint32_t machine = 1; machine <= 3; machine++)
+        EXPECT_OK(send_plain(&f, machine, "g1", "p"));
+    EXPECT_OK(send_plain(&f, 4, "g2", "p"));
+    struct beat fresh = beat_of(5, "g1", "p");
+    fresh.heartbeat.state = STATE_INITING;
+    fresh.heartbeat.flags = MEMBER_NEW | MEMBER_ALIVE; /* others' flags are not taken from it */
+    EXPECT_OK(send(&f, &fresh));
+    goodbye(&f, 5);
+    EXPECT_OK(send(&f, &fresh));
+    settle(&f, REGISTRY_LOST, 3);
+    EXPECT_EQ(registry_tell_members(&f.registry, 1, told), 3);
+    EXPECT_EQ(told[0].machine, 5);
+    EXPECT_EQ(told[0].flags, MEMBER_ALIVE | MEMBER_NEW);
+    EXPECT_EQ(told[0].state, STATE_INITING);
+    EXPECT_EQ(told[1].machine, 2);
+    EXPECT_EQ(told[1].flags, MEMBER_ALIVE);
+    EXPECT_EQ(told[1].uuid.bytes[0], 2);
+    EXPECT(span_equals_text(told[1].address, "10.0.0.2:1"));
+    EXPECT_EQ(told[2].machine, 3);
+    EXPECT_EQ(told[2].flags, 0);
+    EXPECT_EQ(registry_tell_members(&f.registry, 4, told), 0);
+    EXPECT_EQ(registry_tell_members(&f.registry, 9, told), 0);
+    EXPECT_EQ(registry_tell_members(&f.registry, 0, told), 0);
+}
+
+static err_t take_out(struct fixture *f, uint32_t machine)
+{
+    registry_step(&f->registry,
+        &(struct registry_event){.kind = REGISTRY_REMOVE, .now_ns = f->now_ns, .machine = machine},
+        &f->effects);
+    return f->effects.err;
+}
+
+TEST(who_was_removed_is_refused_under_its_uuid_and_its_number_is_free)
+{
+    struct fixture f;
+    struct member_entry told[REGISTRY_TOLD_MAX];
+    open_with(&f, NULL, 0);
+    EXPECT_OK(send_plain(&f, 1, "g1", "p"));
+    EXPECT_OK(send_plain(&f, 2, "g1", "p"));
+    EXPECT_ERR(take_out(&f, 1), CONFLICT);
+    EXPECT(reason_has(&f, "10.0.0.1:1"));
+    EXPECT_ERR(take_out(&f, 7), NOT_FOUND);
+    EXPECT_ERR(take_out(&f, 0), NOT_FOUND);
+    settle(&f, REGISTRY_LOST, 1);
+    EXPECT_OK(take_out(&f, 1));
+    EXPECT_EQ(f.effects.change, REGISTRY_TAKEN_OUT);
+    EXPECT_ERR(send_plain(&f, 1, "g1", "p"), DENIED);
+    EXPECT(reason_has(&f, "10.0.0.1:1"));
+    EXPECT_EQ(registry_tell_members(&f.registry, 2, told), 1);
+    EXPECT_EQ(told[0].flags, MEMBER_REMOVED);
+    struct beat replacement = beat_of(1, "g1", "p");
+    replacement.heartbeat.uuid = (struct nonce){{9, 9}};
+    EXPECT_OK(send(&f, &replacement));
+    EXPECT_EQ(f.effects.change, REGISTRY_REPLACED);
+    EXPECT_ERR(send_plain(&f, 1, "g1", "p"), EXISTS); /* the old one */
+}
+
+TEST(a_storage_may_find_its_address_while_it_starts)
+{
+    struct fixture f;
+    open_with(&f, NULL, 0);
+    struct beat beat = beat_of(1, "g1", "p");
+    beat.heartbeat.state = STATE_INITING;
+    beat.heartbeat.address = span_of_text("10.0.0.1:0");
+    EXPECT_OK(send(&f, &beat));
+    EXPECT_OK(send_plain(&f, 1, "g1", "p"));
+    EXPECT_TEXT(f.storages[0].address, "10.0.0.1:1");
+    beat.heartbeat.state = STATE_RUNNING;
+    EXPECT_ERR(send(&f, &beat), EXISTS);
 }
 
 TEST(a_configured_pool_stays_when_its_last_group_is_forgotten)
