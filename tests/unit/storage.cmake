@@ -34,3 +34,4 @@ cairn_test(storage_intake_swarm_test SOURCES unit/storage/intake_swarm_test.c
         unit/storage/mirror_stand.c unit/storage/stand.c
     LINKS cairn_sim_store TIMEOUT 300)
 cairn_test(storage_push_gate_test SOURCES unit/storage/push_gate_test.c LINKS cairn_storage)
+cairn_test(storage_roster_test SOURCES unit/storage/roster_test.c LINKS cairn_storage)
