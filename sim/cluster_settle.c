@@ -3,6 +3,7 @@
 #include <stdarg.h>
 
 #include "base/units.h"
+#include "sim/cluster_digest.h"
 #include "sim/mem.h"
 
 __attribute__((format(printf, 2, 3))) static bool fail(
@@ -99,11 +100,19 @@ static bool settle_file(
     return fail(settle, "%s", settle->model->failure);
 }
 
+static bool digests_agree(struct cluster_settle *settle)
+{
+    return !settle->skills.has_mirrors
+           || cluster_digests_agree(settle->cluster, settle->failure, sizeof settle->failure);
+}
+
 /* One pass over all files. The first that differs ends it; *ret_is_final: no wait will help. */
 static bool pass(struct cluster_settle *settle, bool *ret_is_final)
 {
-    bool is_well = true;
+    bool is_well = digests_agree(settle);
     LIST_EACH (node, &settle->model->files) {
+        if (!is_well)
+            break;
         struct cluster_file *file = CONTAINER_OF(node, struct cluster_file, link);
         struct cluster_call *call;
         is_well = agree(settle, file, &call);
@@ -113,8 +122,6 @@ static bool pass(struct cluster_settle *settle, bool *ret_is_final)
         }
         if (call)
             cluster_call_free(call);
-        if (!is_well)
-            break;
     }
     return is_well;
 }

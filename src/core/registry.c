@@ -6,14 +6,14 @@ enum { TEXT_SHOWN_MAX = 64 }; /* of a name or address from a peer, in a sentence
 
 const char *registry_life_name(uint8_t life)
 {
-    static const char *const names[] = {"unknown", "alive", "dead", "left"};
+    static const char *const names[] = {"unknown", "alive", "dead", "left", "removed"};
     return life < ARRAY_LEN(names) ? names[life] : names[0];
 }
 
 const char *registry_change_name(enum registry_change change)
 {
-    static const char *const names[] = {
-        "unchanged", "joined", "returned", "replaced", "moved", "died", "departed", "forgotten"};
+    static const char *const names[] = {"unchanged", "joined", "returned", "replaced", "moved",
+        "died", "departed", "forgotten", "removed"};
     CHECK(change < ARRAY_LEN(names));
     return names[change];
 }
@@ -173,7 +173,7 @@ static bool uuid_equals(const struct nonce *a, const struct nonce *b)
 static bool claim_holds(
     const struct registry *registry, const struct registry_storage *storage, uint64_t now_ns)
 {
-    if (storage->life == REGISTRY_LEFT)
+    if (storage->life == REGISTRY_LEFT || storage->life == REGISTRY_REMOVED)
         return false;
     return storage->life == REGISTRY_ALIVE
            || now_ns < storage->heard_ns + registry->config.claim_ns;
@@ -185,13 +185,17 @@ static void check_number(const struct registry *registry, const struct registry_
     const struct msg_heartbeat *heartbeat = event->heartbeat;
     char text[TEXT_SHOWN_MAX * 4];
     bool is_same_uuid = uuid_equals(&known->uuid, &heartbeat->uuid);
-    if (!is_same_uuid && claim_holds(registry, known, event->now_ns))
+    if (is_same_uuid && known->life == REGISTRY_REMOVED)
+        refuse(ret, ERR(DENIED, 0),
+            "machine %u at %s was removed from its group; it comes back with empty disks only",
+            known->machine, shown(heartbeat->address, text));
+    else if (!is_same_uuid && claim_holds(registry, known, event->now_ns))
         refuse(ret, ERR(EXISTS, 0),
             "machine number %u: %s (%s) and %s have different UUIDs; give one of them another "
             "number",
             known->machine, known->address, registry_life_name(known->life),
             shown(heartbeat->address, text));
-    else if (is_same_uuid && known->life == REGISTRY_ALIVE
+    else if (is_same_uuid && known->life == REGISTRY_ALIVE && known->state != STATE_INITING
              && !span_equals_text(heartbeat->address, known->address))
         refuse(ret, ERR(EXISTS, 0),
             "machine %u: %s is alive and %s has the same UUID; one of them runs on a copy of the "
@@ -317,6 +321,9 @@ static void copy_heartbeat(struct registry_storage *storage, const struct regist
     storage->total_bytes = heartbeat->total_bytes;
     storage->free_bytes = heartbeat->free_bytes;
     storage->incarnation = heartbeat->incarnation;
+    storage->lag_records = heartbeat->lag_records;
+    storage->lag_ns = heartbeat->lag_ns;
+    storage->flags = heartbeat->flags & (MEMBER_NEW | MEMBER_DRAINING);
     storage->load = heartbeat->load;
     storage->mounts_online = heartbeat->mounts_online;
     storage->mounts_total = heartbeat->mounts_total;
@@ -432,6 +439,25 @@ static void step_goodbye(
     known->heard_ns = event->now_ns;
 }
 
+static void step_remove(
+    struct registry *registry, const struct registry_event *event, struct registry_effects *ret)
+{
+    struct registry_storage *known =
+        event->machine == 0 ? NULL : find_storage(registry, event->machine);
+    ret->machine = event->machine;
+    if (!known) {
+        refuse(ret, ERR(NOT_FOUND, 0), "machine %u is not known here", event->machine);
+    } else if (known->life == REGISTRY_ALIVE) {
+        refuse(ret, ERR(CONFLICT, 0), "machine %u at %s is alive: stop it first", event->machine,
+            known->address);
+    } else {
+        ret->change = known->life == REGISTRY_REMOVED ? REGISTRY_UNCHANGED : REGISTRY_TAKEN_OUT;
+        ret->state_before = known->state;
+        known->life = REGISTRY_REMOVED;
+        known->heard_ns = event->now_ns;
+    }
+}
+
 static void step_tick(
     struct registry *registry, const struct registry_event *event, struct registry_effects *ret)
 {
@@ -473,6 +499,9 @@ void registry_step(
         break;
     case REGISTRY_TICK:
         step_tick(registry, event, ret);
+        break;
+    case REGISTRY_REMOVE:
+        step_remove(registry, event, ret);
         break;
     }
 }

@@ -11,13 +11,17 @@
  *     heard unless it left; then another UUID may take the number;
  *   - the same UUID from another address while it is ALIVE is a copied disk: refused;
  *   - a machine stays in its group; a group is in one pool, as long as another member is ALIVE;
+ *   - a storage that has not begun to listen (initing) may still find its address: a change is none;
+ *   - whom an operator removed is refused under that UUID until forget_ns has passed;
  *   - a full table refuses newcomers (BUSY), never those it knows.
- * Only storages that are ALIVE and running are named to clients. */
+ * Only storages that are ALIVE and running are named to clients: those that are caught up first, and
+ * for uploads those that are not draining. */
 #ifndef CAIRN_CORE_REGISTRY_H
 #define CAIRN_CORE_REGISTRY_H
 
 #include "core/balance.h"
 #include "wire/fid.h"
+#include "wire/member_entry.h"
 #include "wire/msg.h"
 
 enum {
@@ -26,9 +30,10 @@ enum {
     REGISTRY_REASON_MAX = 320,
     REGISTRY_ANSWER_MAX = 16,       /* storages named in one answer */
     REGISTRY_ANSWER_GROUPS_MAX = 4, /* groups named in an upload's answer */
+    REGISTRY_TOLD_MAX = 16,         /* members told to one storage */
 };
 
-enum registry_life { REGISTRY_ALIVE = 1, REGISTRY_DEAD, REGISTRY_LEFT };
+enum registry_life { REGISTRY_ALIVE = 1, REGISTRY_DEAD, REGISTRY_LEFT, REGISTRY_REMOVED };
 const char *registry_life_name(uint8_t life);
 
 struct registry_pool_config {
@@ -38,9 +43,10 @@ struct registry_pool_config {
 };
 
 struct registry_config {
-    uint64_t dead_ns;   /* 5 s in DESIGN */
-    uint64_t claim_ns;  /* 60 s: longer than any restart, shorter than an operator's patience */
-    uint64_t forget_ns; /* 24 h */
+    uint64_t dead_ns;    /* 5 s in DESIGN */
+    uint64_t claim_ns;   /* 60 s: longer than any restart, shorter than an operator's patience */
+    uint64_t forget_ns;  /* 24 h */
+    uint64_t lag_max_ns; /* who is further behind its mirrors is named last; 10 s */
     enum balance_policy policy; /* of pools that are not configured */
     const struct registry_pool_config *pools;
     uint32_t pool_count;
@@ -53,6 +59,7 @@ struct registry_storage {
     uint32_t next;    /* member of the same group, as index + 1; 0: the last */
     uint8_t life;     /* enum registry_life */
     uint8_t state;    /* enum storage_state */
+    uint8_t flags;    /* MEMBER_NEW, MEMBER_DRAINING */
     struct nonce uuid;
     uint64_t connection; /* that the last heartbeat came by */
     uint64_t heard_ns;
@@ -60,6 +67,7 @@ struct registry_storage {
     uint64_t total_bytes;
     uint64_t free_bytes; /* for uploads: the storage has taken its reserve off */
     uint64_t incarnation;
+    uint64_t lag_records, lag_ns; /* behind the members that it reaches */
     uint32_t load;
     uint32_t mounts_online, mounts_total;
     char address[REGISTRY_ADDRESS_MAX];
@@ -100,7 +108,13 @@ struct registry {
 MUST err_t registry_init(struct registry *registry, const struct registry_config *config,
     const struct registry_tables *tables);
 
-enum registry_event_kind { REGISTRY_HEARTBEAT, REGISTRY_LOST, REGISTRY_GOODBYE, REGISTRY_TICK };
+enum registry_event_kind {
+    REGISTRY_HEARTBEAT,
+    REGISTRY_LOST,
+    REGISTRY_GOODBYE,
+    REGISTRY_TICK,
+    REGISTRY_REMOVE
+};
 
 struct registry_event {
     enum registry_event_kind kind;
@@ -108,6 +122,7 @@ struct registry_event {
     uint64_t connection; /* HEARTBEAT, LOST: never used twice */
     const struct msg_heartbeat *heartbeat;
     const struct msg_goodbye *goodbye;
+    uint32_t machine; /* REMOVE */
 };
 
 enum registry_change {
@@ -119,6 +134,7 @@ enum registry_change {
     REGISTRY_DIED,
     REGISTRY_DEPARTED,
     REGISTRY_FORGOTTEN,
+    REGISTRY_TAKEN_OUT, /* by an operator */
 };
 const char *registry_change_name(enum registry_change change);
 
@@ -133,7 +149,8 @@ struct registry_effects {
 
 /** One event. Errors (in ret->err): USAGE (a field of the heartbeat is out of range), EXISTS
  * (machine number taken, or a copied disk), CONFLICT (group or pool contradicts), BUSY (a table is
- * full), NOT_FOUND (goodbye of a machine that is not known, or of another UUID). */
+ * full), DENIED (removed), NOT_FOUND (goodbye of a machine that is not known, or of another UUID;
+ * REMOVE of one that is not known), CONFLICT (REMOVE of one that is alive). */
 void registry_step(
     struct registry *registry, const struct registry_event *event, struct registry_effects *ret);
 
@@ -157,8 +174,8 @@ struct registry_answer {
  * Whom a client should ask.
  *   upload          groups of the pool by its policy, those that have room for `size` and a running
  *                   member; the members of the best, then of the next ...
- *   find            running members of the group, in turns
- *   modify, delete  the same, the origin first
+ *   find            running members of the group, in turns; those that lag behind come last
+ *   modify, delete  the same, the origin first (unless it lags)
  * An upload's empty pool name means the only pool there is.
  *
  * Errors (reason is set): USAGE (purpose, or which of several pools), UNAVAILABLE (nobody known
@@ -169,6 +186,7 @@ MUST err_t registry_query(
 
 struct registry_summary { /* of a group or a pool */
     uint32_t members, alive, running;
+    uint32_t taking; /* uploads: running and not draining */
     /* A group: the least of its members' that are ALIVE, accepting to running; a pool: the sum of
      * its groups, saturating. */
     uint64_t total_bytes;
@@ -178,6 +196,12 @@ void registry_summarize_group(
     const struct registry *registry, uint32_t group, struct registry_summary *ret);
 void registry_summarize_pool(
     const struct registry *registry, uint32_t pool, struct registry_summary *ret);
+
+/** The members of this machine's group but itself, at most REGISTRY_TOLD_MAX, for HEARTBEAT_ACK; texts
+ * are the tables' until the next event. Those that are alive first. Returns how many; 0 also if the
+ * machine is not known. */
+uint32_t registry_tell_members(
+    const struct registry *registry, uint32_t machine, struct member_entry ret[REGISTRY_TOLD_MAX]);
 
 static inline bool registry_is_running(const struct registry_storage *storage)
 {

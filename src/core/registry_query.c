@@ -23,6 +23,7 @@ void registry_summarize_group(
             continue;
         ret->alive++;
         ret->running += member->state == STATE_RUNNING;
+        ret->taking += member->state == STATE_RUNNING && (member->flags & MEMBER_DRAINING) == 0;
         if (member->state < STATE_ACCEPTING || member->state > STATE_RUNNING)
             continue; /* does not know its disks yet, or takes nothing more */
         is_counted = true;
@@ -33,6 +34,36 @@ void registry_summarize_group(
     }
     if (!is_counted)
         ret->total_bytes = ret->free_bytes = 0;
+}
+
+static struct member_entry entry_of(const struct registry_storage *member)
+{
+    uint8_t flags = member->flags;
+    flags |= member->life == REGISTRY_ALIVE ? MEMBER_ALIVE : 0;
+    flags |= member->life == REGISTRY_REMOVED ? MEMBER_REMOVED : 0;
+    return (struct member_entry){.machine = member->machine,
+        .uuid = member->uuid,
+        .state = member->state,
+        .flags = flags,
+        .address = span_of_text(member->address)};
+}
+
+uint32_t registry_tell_members(
+    const struct registry *registry, uint32_t machine, struct member_entry ret[REGISTRY_TOLD_MAX])
+{
+    uint32_t count = 0, at = 0;
+    while (at < registry->tables.storages_max && registry->tables.storages[at].machine != machine)
+        at++;
+    if (machine == 0 || at == registry->tables.storages_max)
+        return 0;
+    const struct registry_group *group =
+        &registry->tables.groups[registry->tables.storages[at].group];
+    for (int is_alive = 1; is_alive >= 0; is_alive--)
+        MEMBER_EACH (member, registry, group)
+            if (member->machine != machine && (member->life == REGISTRY_ALIVE) == is_alive
+                && count < REGISTRY_TOLD_MAX)
+                ret[count++] = entry_of(member);
+    return count;
 }
 
 static uint64_t add_saturating(uint64_t a, uint64_t b)
@@ -53,6 +84,7 @@ void registry_summarize_pool(
         ret->members += sum.members;
         ret->alive += sum.alive;
         ret->running += sum.running;
+        ret->taking += sum.taking;
         ret->total_bytes = add_saturating(ret->total_bytes, sum.total_bytes);
         ret->free_bytes = add_saturating(ret->free_bytes, sum.free_bytes);
     }
@@ -80,9 +112,9 @@ static uint32_t least_load(const struct registry *registry, const struct registr
     return load;
 }
 
-/* The groups of a pool as candidates; id = index in the table. Returns how many; *ret_running is
- * set if any of them has a running member. */
-static size_t gather_groups(struct registry *registry, uint32_t pool, bool *ret_running)
+/* The groups of a pool as candidates; id = index in the table. Returns how many; *ret_taking is
+ * set if any of them has a member that takes uploads. */
+static size_t gather_groups(struct registry *registry, uint32_t pool, bool *ret_taking)
 {
     size_t count = 0;
     for (uint32_t i = 0; i < registry->tables.groups_max; i++) {
@@ -91,26 +123,33 @@ static size_t gather_groups(struct registry *registry, uint32_t pool, bool *ret_
             continue;
         struct registry_summary sum;
         registry_summarize_group(registry, i, &sum);
-        *ret_running = *ret_running || sum.running > 0;
+        *ret_taking = *ret_taking || sum.taking > 0;
         registry->tables.candidates[count++] = (struct balance_candidate){.id = i,
             .load = least_load(registry, group),
             .free_bytes = sum.free_bytes,
-            .is_usable = sum.running > 0};
+            .is_usable = sum.taking > 0};
     }
     return count;
 }
 
-/* The running members of a group; id = machine number. Room matters for uploads only: a full
- * storage still answers and still modifies in place. */
+static bool is_caught_up(const struct registry *registry, const struct registry_storage *member)
+{
+    return member->lag_ns <= registry->config.lag_max_ns;
+}
+
+/* Members of a group as candidates; id = machine number. Usable are running ones that are caught up,
+ * or (wants_late) those that are not. Room matters for uploads only: a full storage still answers and
+ * still modifies in place. */
 static size_t gather_members(
-    struct registry *registry, const struct registry_group *group, bool needs_room)
+    struct registry *registry, const struct registry_group *group, bool is_upload, bool wants_late)
 {
     size_t count = 0;
     MEMBER_EACH (member, registry, group)
         registry->tables.candidates[count++] = (struct balance_candidate){.id = member->machine,
             .load = member->load,
-            .free_bytes = needs_room ? member->free_bytes : UINT64_MAX,
-            .is_usable = registry_is_running(member)};
+            .free_bytes = is_upload ? member->free_bytes : UINT64_MAX,
+            .is_usable = registry_is_running(member) && is_caught_up(registry, member) != wants_late
+                         && !(is_upload && (member->flags & MEMBER_DRAINING) != 0)};
     return count;
 }
 
@@ -123,19 +162,29 @@ static void name_member(const struct registry *registry, const struct registry_g
                 (struct registry_named){.machine = machine, .address = member->address};
 }
 
-static void name_members(struct registry *registry, const struct registry_group *group,
-    const struct balance_request *request, struct balance_cursor *cursor,
+static void name_some(struct registry *registry, const struct registry_group *group,
+    const struct balance_request *request, struct balance_cursor *cursor, bool wants_late,
     struct registry_answer *ret)
 {
     uint32_t ranked[REGISTRY_ANSWER_MAX];
     const struct balance_candidate *candidates = registry->tables.candidates;
     size_t room = REGISTRY_ANSWER_MAX - ret->count;
-    size_t count = gather_members(registry, group, request->size_bytes > 0);
+    size_t count = gather_members(registry, group, request->size_bytes > 0, wants_late);
     if (room == 0)
         return;
     count = balance_rank(request, candidates, count, cursor, ranked, room);
     for (size_t i = 0; i < count; i++)
         name_member(registry, group, candidates[ranked[i]].id, ret);
+}
+
+/* Those that are caught up, then those that are not: only the first turn the wheel. */
+static void name_members(struct registry *registry, const struct registry_group *group,
+    const struct balance_request *request, struct balance_cursor *cursor,
+    struct registry_answer *ret)
+{
+    name_some(registry, group, request, cursor, false, ret);
+    struct balance_cursor copy = *cursor;
+    name_some(registry, group, request, &copy, true, ret);
 }
 
 static bool find_only_pool(const struct registry *registry, uint32_t *ret_index)
@@ -180,18 +229,19 @@ static err_t query_upload(
     struct registry *registry, const struct msg_query *query, struct registry_answer *ret)
 {
     uint32_t index, ranked[REGISTRY_ANSWER_GROUPS_MAX], groups[REGISTRY_ANSWER_GROUPS_MAX];
-    bool is_running = false;
+    bool is_taking = false;
     TRY(choose_pool(registry, query, ret, &index));
     struct registry_pool *pool = &registry->tables.pools[index];
     struct span name = span_of_text(pool->name);
     struct balance_request request = request_of_pool(registry, pool, query->size);
-    size_t count = gather_groups(registry, index, &is_running);
+    size_t count = gather_groups(registry, index, &is_taking);
     count = balance_rank(&request, registry->tables.candidates, count, &pool->cursor, ranked,
         REGISTRY_ANSWER_GROUPS_MAX);
-    if (count == 0 && is_running)
+    if (count == 0 && is_taking)
         return refuse_query(ret, ERR(NO_SPACE, 0), "no group of this pool has room", name);
     if (count == 0)
-        return refuse_query(ret, ERR(UNAVAILABLE, 0), "no storage of this pool is running", name);
+        return refuse_query(
+            ret, ERR(UNAVAILABLE, 0), "no storage of this pool takes uploads now", name);
     for (size_t i = 0; i < count; i++)
         groups[i] = registry->tables.candidates[ranked[i]].id;
     request.policy = pool->policy == BALANCE_LOAD ? BALANCE_LOAD : BALANCE_LOOP;

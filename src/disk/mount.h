@@ -89,6 +89,7 @@ struct mount_format_options {
     struct mount_identity identity; /* mount_uuid all zero: one is made */
     struct mount_shape shape;       /* created_ns is set by format */
     uint64_t generation_min;        /* more than others know of this index; 0: nothing is known */
+    bool is_unfilled;               /* its files may have to be fetched from mirrors first */
 };
 
 struct mount_open_options {

@@ -118,6 +118,7 @@ static void fill_image(struct mount *mount, const struct mount_format_options *o
     image->shape = options->shape;
     image->shape.created_ns = image->status.written_ns = io_wall(mount->io);
     image->status.is_clean = true;
+    image->status.is_unfilled = options->is_unfilled;
     image->generation = options->generation_min;
     CHECK(image->generation < UINT64_MAX / 2);
 }

@@ -3,7 +3,7 @@
 #include "base/crc.h"
 #include "disk/slotmap.h"
 
-enum { GROUP_FIELD = 24, WITNESS_AT = 2048, WITNESS_SIZE = 24, FLAG_CLEAN = 1 };
+enum { GROUP_FIELD = 24, WITNESS_AT = 2048, WITNESS_SIZE = 24, FLAG_CLEAN = 1, FLAG_UNFILLED = 2 };
 
 /* One copy; all numbers little endian. Zeros up to WITNESS_AT, then 256 witnesses. */
 struct copy_head {
@@ -107,7 +107,8 @@ void mount_image_encode(const struct mount_image *image, uint8_t ret[MOUNT_COPY_
         .expected_files = image->status.expected_files,
         .expected_bytes = image->status.expected_bytes,
         .written_ns = image->status.written_ns,
-        .flags = image->status.is_clean ? FLAG_CLEAN : 0,
+        .flags = (image->status.is_clean ? FLAG_CLEAN : 0u)
+                 | (image->status.is_unfilled ? FLAG_UNFILLED : 0u),
     };
     memcpy(head.magic, copy_magic, sizeof copy_magic);
     memcpy(head.cluster_uuid, identity->cluster_uuid, UUID_SIZE);
@@ -147,6 +148,7 @@ static void head_to_image(const struct copy_head *head, struct mount_image *ret)
         .expected_bytes = head->expected_bytes,
         .written_ns = head->written_ns,
         .is_clean = (head->flags & FLAG_CLEAN) != 0,
+        .is_unfilled = (head->flags & FLAG_UNFILLED) != 0,
     };
 }
 

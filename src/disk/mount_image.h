@@ -44,7 +44,8 @@ struct mount_status {
     uint64_t incarnation; /* of the storage, as far as this mount point was told */
     uint64_t expected_files, expected_bytes; /* what it held when this was written */
     uint64_t written_ns;                     /* wall clock */
-    bool is_clean; /* the storage left it in order, and wrote nothing after this */
+    bool is_clean;    /* the storage left it in order, and wrote nothing after this */
+    bool is_unfilled; /* formatted, and not yet known to hold what the group's mirrors hold */
 };
 
 /** What is known of another mount point of the storage; generation 0: nothing. A disk that comes back

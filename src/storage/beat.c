@@ -21,6 +21,30 @@ void storage_space(const struct storage *storage, uint64_t *ret_total, uint64_t 
     }
 }
 
+/* Nothing was ever stored here, and streams are closed: nobody can learn anything from it. */
+static bool is_new(const struct storage *storage)
+{
+    if (storage->state != STATE_INITING)
+        return false;
+    for (uint32_t i = 0; i < storage->mounts.count; i++)
+        if (!err_is(storage->mounts.all[i].err)
+            && !storage->mounts.all[i].mount.image.status.is_unfilled)
+            return false;
+    return true;
+}
+
+static uint8_t flags_of(const struct storage *storage)
+{
+    uint8_t flags = storage->membership.roster.is_draining ? MEMBER_DRAINING : 0;
+    return is_new(storage) ? flags | MEMBER_NEW : flags;
+}
+
+static void on_answer(void *context, const struct member_entry *members, uint32_t count)
+{
+    struct storage *storage = context;
+    membership_told(&storage->membership, members, count, false);
+}
+
 static void fill(void *context, struct msg_heartbeat *ret)
 {
     const struct storage *storage = context;
@@ -36,7 +60,12 @@ static void fill(void *context, struct msg_heartbeat *ret)
         .load = load_of(storage),
         .mounts_online = mounts_online(&storage->mounts),
         .mounts_total = storage->config.mount_count,
-        .incarnation = storage->mounts.incarnation};
+        .incarnation = storage->mounts.incarnation,
+        .flags = flags_of(storage)};
+    struct contacts_sums sums;
+    contacts_sum(&storage->contacts, true, io_now(storage->loops[0].io), &sums);
+    ret->lag_records = sums.lag_records;
+    ret->lag_ns = sums.lag_ns;
     storage_space(storage, &ret->total_bytes, &ret->free_bytes);
 }
 
@@ -63,6 +92,7 @@ static void start_heartbeats(struct storage *storage)
     heartbeat.interval_ns = config->heartbeat_interval_ns;
     heartbeat.fill = fill;
     heartbeat.on_refused = on_refused;
+    heartbeat.on_answer = on_answer;
     heartbeat.context = storage;
     heartbeat_start(&storage->heartbeat, &storage->loops[0].net, &heartbeat);
     storage->is_heartbeat_on = true;
@@ -87,10 +117,19 @@ static void count_files(struct storage *storage)
     }
 }
 
+static bool loops_run(const struct storage *storage)
+{
+    return storage->verb == STORAGE_RUN && storage->answers == 0;
+}
+
 static void ticked(struct net_tick *tick, uint64_t now_ns)
 {
     struct storage *storage = CONTAINER_OF(tick, struct storage, tick);
-    if (now_ns < storage->refresh_ns || storage->mounts.refreshing > 0)
+    contacts_step(&storage->contacts, now_ns);
+    membership_step(&storage->membership);
+    if (loops_run(storage))
+        ready_step(storage);
+    if (now_ns < storage->refresh_ns || storage->mounts.refreshing > 0 || !loops_run(storage))
         return;
     bool writes_status = now_ns >= storage->status_ns;
     storage->refresh_ns = now_ns + STORAGE_REFRESH_MS * NS_PER_MS;
@@ -109,6 +148,8 @@ void beat_refresh_soon(struct storage *storage)
 
 void beat_start(struct storage *storage)
 {
+    if (storage->is_ticking)
+        return;
     storage->mounts.refreshed = refreshed;
     storage->tick.tick = ticked;
     storage->is_ticking = true;
@@ -123,11 +164,14 @@ void beat_stop(struct storage *storage)
     storage->is_ticking = false;
     if (storage->is_heartbeat_on)
         heartbeat_leave(&storage->heartbeat);
+    contacts_leave(&storage->contacts);
+    membership_close(&storage->membership);
 }
 
 bool beat_is_idle(const struct storage *storage)
 {
-    return !storage->tour.is_out && storage->mounts.refreshing == 0
+    return !storage->tour.is_out && !storage->survey.is_out && storage->mounts.refreshing == 0
+           && contacts_is_idle(&storage->contacts) && membership_is_idle(&storage->membership)
            && (!storage->is_heartbeat_on || heartbeat_is_idle(&storage->heartbeat));
 }
 

@@ -12,6 +12,7 @@
 #include "storage/push.h"
 #include "storage/reconcile.h"
 #include "storage/store.h"
+#include "storage/survey.h"
 
 static const char *const descriptors_names[] = {
 #define X(name, text) text,
@@ -65,6 +66,7 @@ static void sum_descriptors(
     terms[STORAGE_DESCRIPTORS_TRACKERS] = request->config->tracker_count;
     terms[STORAGE_DESCRIPTORS_PULLS] =
         budget->peers_max > 0 ? loops * PULL_SLOTS * (1 + STORAGE_REQUEST_DESCRIPTORS) + 2 : 0;
+    terms[STORAGE_DESCRIPTORS_MEMBERS] = budget->member_max + 1;
     terms[STORAGE_DESCRIPTORS_MOUNTS] = (2 + loops) * mounts;
     terms[STORAGE_DESCRIPTORS_STREAMS] =
         (uint64_t)STORAGE_STREAM_DESCRIPTORS * budget->stream_count;
@@ -111,6 +113,7 @@ static bool shrink_to_fit(
         budget->peers_max = scaled(config->peers_max, shift, 0);
         budget->chunk_files =
             scaled(config->chunk_files, shift, least_chunk_files(budget, budget->request_max));
+        budget->member_max = scaled(MEMBERS_MAX, shift, 1);
         budget->is_shrunk = shift > 0;
         sum_descriptors(request, budget);
         if (!fits(budget))
@@ -186,13 +189,15 @@ static void sum_memory(const struct storage_budget_request *request, struct stor
     size_t small = sizeof(struct net_buffer) + NET_SMALL_SIZE;
     size_t large = sizeof(struct net_buffer) + NET_LARGE_SIZE;
     terms[STORAGE_MEMORIES_LOOPS] = loops * sizeof(struct store_mount) * STORE_MOUNTS_MAX
-                                    + config->mount_count * sizeof(struct mount);
+                                    + config->mount_count * sizeof(struct mount)
+                                    + SURVEY_ROWS_MAX * sizeof(struct survey_row);
     terms[STORAGE_MEMORIES_CONNECTIONS] =
         loops * pool_bytes(sizeof(struct net_connection), budget->connection_max, 0);
     terms[STORAGE_MEMORIES_RECEIVE_BUFFERS] =
         loops
-        * (pool_bytes(small, connections + PULL_SLOTS + 1 + config->receive_buffers, 0)
-            + pool_bytes(large, config->receive_large_buffers, 0));
+            * (pool_bytes(small, connections + PULL_SLOTS + 1 + config->receive_buffers, 0)
+                + pool_bytes(large, config->receive_large_buffers, 0))
+        + (config->tracker_count + budget->member_max) * small;
     terms[STORAGE_MEMORIES_REQUESTS] =
         loops
         * (pool_bytes(sizeof(struct net_request), budget->request_max, 0)

@@ -7,6 +7,7 @@
 
 #include "net/listener.h"
 #include "storage/config.h"
+#include "storage/members.h"
 
 #define STORAGE_DESCRIPTORS(X)                                                                \
     X(BASE, "base")                 /* standard streams, signals, what the caller reserves */ \
@@ -15,6 +16,7 @@
     X(CONNECTIONS, "connections")   /* */                                                     \
     X(HTTP, "HTTP connections")     /* and a listener of each loop */                         \
     X(TRACKERS, "trackers")         /* */                                                     \
+    X(MEMBERS, "members")           /* one connection to each, the file of all */             \
     X(PULLS, "pulls")               /* of each loop: connections to other members */          \
     X(MOUNTS, "mounts")             /* lock and status; the directory again on every loop */  \
     X(STREAMS, "streams")           /* log segments, checkpoint, directories */               \
@@ -76,6 +78,7 @@ struct storage_budget {
     /* of each loop */
     uint32_t connection_max, request_max, chunk_files;
     uint32_t peers_max;           /* mirrors; 0: there is no room for any */
+    uint32_t member_max;          /* of the group: connected to by loop 0 */
     uint32_t http_connection_max; /* 0: no HTTP */
     bool is_shrunk;
     uint64_t descriptors[STORAGE_DESCRIPTORS_COUNT], descriptor_sum, descriptor_limit;

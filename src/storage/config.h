@@ -60,8 +60,11 @@ struct storage_config {
     uint64_t request_max;         /* requests of all connections at one time */
     uint64_t small_buffers, work_buffers, modify_buffers;
     uint64_t receive_buffers, receive_large_buffers;
-    uint64_t chunk_files; /* descriptors kept open for chunk files */
-    uint64_t free_slots;  /* of each stream, kept in memory */
+    uint64_t chunk_files;    /* descriptors kept open for chunk files */
+    uint64_t free_slots;     /* of each stream, kept in memory */
+    uint64_t member_wait_ns; /* a member that is away for so long is not waited for */
+    bool is_alone;           /* new disks: start without asking */
+    bool replace_lost;       /* empty disks have taken the place of lost ones */
     uint64_t heartbeat_interval_ns, idle_timeout_ns, send_timeout_ns, drain_timeout_ns;
     const char *client_secret_file, *node_secret_file; /* "": none */
     /* the HTTP door */

@@ -37,14 +37,28 @@ static bool is_refusal(err_t err)
 
 /* ---- heartbeats ---- */
 
+/* Who the tracker knows of our group. False: it makes no sense. */
+static bool read_members(const struct heartbeat *heartbeat, uint32_t count, struct span data)
+{
+    struct member_entry members[HEARTBEAT_MEMBERS_MAX];
+    struct reader r = {.data = data.data, .size = data.size};
+    if (count > HEARTBEAT_MEMBERS_MAX)
+        return false;
+    for (uint32_t i = 0; i < count; i++)
+        if (err_is(member_entry_decode(&r, &members[i])))
+            return false;
+    if (heartbeat->config.on_answer && !heartbeat->is_leaving)
+        heartbeat->config.on_answer(heartbeat->config.context, members, count);
+    return true;
+}
+
 static void beat_frame(
     struct net_call *call, const struct frame *frame, struct span meta, struct span data)
 {
     struct heartbeat_link *link = call->context;
     struct msg_heartbeat_ack ack;
-    (void)data;
     bool is_ack = frame->type == MSG_HEARTBEAT_ACK && !err_is(msg_heartbeat_ack_decode(meta, &ack));
-    if (!is_ack) {
+    if (!is_ack || !read_members(link->heartbeat, ack.count, data)) {
         net_client_close(&link->client);
         return;
     }
@@ -155,9 +169,8 @@ static void connect_link(struct heartbeat_link *link)
         link->stage = HEARTBEAT_CONNECTING;
 }
 
-static void on_tick(struct net_tick *tick, uint64_t now_ns)
+static void do_due(struct heartbeat *heartbeat, uint64_t now_ns)
 {
-    struct heartbeat *heartbeat = CONTAINER_OF(tick, struct heartbeat, tick);
     for (uint32_t i = 0; i < heartbeat->config.tracker_count; i++) {
         struct heartbeat_link *link = &heartbeat->links[i];
         if (now_ns < link->next_ns)
@@ -167,6 +180,17 @@ static void on_tick(struct net_tick *tick, uint64_t now_ns)
         else if (link->stage == HEARTBEAT_CONNECTED && !link->is_beating)
             send_beat(link);
     }
+}
+
+static void on_tick(struct net_tick *tick, uint64_t now_ns)
+{
+    do_due(CONTAINER_OF(tick, struct heartbeat, tick), now_ns);
+}
+
+void heartbeat_go_on(struct heartbeat *heartbeat)
+{
+    if (!heartbeat->is_leaving)
+        do_due(heartbeat, io_now(heartbeat->loop->io));
 }
 
 /* ---- life ---- */
@@ -244,6 +268,14 @@ bool heartbeat_is_idle(const struct heartbeat *heartbeat)
         if (heartbeat->links[i].stage != HEARTBEAT_GONE)
             return false;
     return heartbeat->is_leaving;
+}
+
+uint32_t heartbeat_answered_count(const struct heartbeat *heartbeat)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < heartbeat->config.tracker_count; i++)
+        count += heartbeat->links[i].answered_ns > 0;
+    return count;
 }
 
 uint32_t heartbeat_welcome_count(const struct heartbeat *heartbeat, uint64_t within_ns)

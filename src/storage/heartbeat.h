@@ -1,7 +1,8 @@
 /* The storage's side of heartbeats: one connection to each tracker, all independent, so that a dead
  * tracker delays no other.
  *
- *   heartbeat_start -> (fill() once per interval and tracker; heartbeat_now() on a change)
+ *   heartbeat_start -> (fill() once per interval and tracker; heartbeat_now() on a change;
+ *   on_answer() with the members that the tracker tells)
  *   -> heartbeat_leave (says goodbye) -> until heartbeat_is_idle -> (the struct is free)
  *
  *   of a link:   WAITING --back-off over--> CONNECTING --ready--> CONNECTED --lost--> WAITING
@@ -13,8 +14,9 @@
 #define CAIRN_STORAGE_HEARTBEAT_H
 
 #include "net/client.h"
+#include "wire/member_entry.h"
 
-enum { HEARTBEAT_TRACKERS_MAX = 16, HEARTBEAT_REASON_MAX = 128 };
+enum { HEARTBEAT_TRACKERS_MAX = 16, HEARTBEAT_REASON_MAX = 128, HEARTBEAT_MEMBERS_MAX = 64 };
 
 struct heartbeat_config {
     struct io_address trackers[HEARTBEAT_TRACKERS_MAX];
@@ -31,6 +33,9 @@ struct heartbeat_config {
      * and cause, until it has taken us in between. `reason`: its sentence. */
     void (*on_refused)(
         void *context, const struct io_address *tracker, err_t err, const char *reason);
+    /** A tracker took a heartbeat. `members`: those of the group that it knows; texts are borrowed.
+     * May be NULL. */
+    void (*on_answer)(void *context, const struct member_entry *members, uint32_t count);
     void *context;
 };
 
@@ -77,11 +82,18 @@ void heartbeat_start(
 /** The state has changed: tell every connected tracker now. */
 void heartbeat_now(struct heartbeat *heartbeat);
 
+/** Do what is due, without waiting for the next tick: connect, send. Not from inside a callback of a
+ * connection. */
+void heartbeat_go_on(struct heartbeat *heartbeat);
+
 /** Say goodbye where connected, then close. Nothing more is sent. */
 void heartbeat_leave(struct heartbeat *heartbeat);
 
 /** All connections are closed, after heartbeat_leave(). */
 bool heartbeat_is_idle(const struct heartbeat *heartbeat);
+
+/** Trackers that have taken a heartbeat of this start at all. */
+uint32_t heartbeat_answered_count(const struct heartbeat *heartbeat);
 
 /** Trackers that took our newest heartbeat within the last `within_ns`. */
 uint32_t heartbeat_welcome_count(const struct heartbeat *heartbeat, uint64_t within_ns);

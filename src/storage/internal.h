@@ -8,6 +8,9 @@ enum { STORAGE_TICK_MS = 100, STORAGE_REFRESH_MS = 1000, STORAGE_STATUS_S = 60 }
 
 /* ---- member.c: what each loop does ---- */
 
+/** The net layer of a loop, once: before the streams are open if loop 0 has to wait.
+ * Errors: BUSY, NO_RESOURCE. */
+MUST err_t member_open_net(struct storage_loop *loop);
 /** Begin what `loop->command` says. */
 void member_obey(struct storage_loop *loop);
 /** After a turn: has what takes time (open, drain, close) come to its end? Then answer. */
@@ -38,6 +41,7 @@ void tour_on_fence_word(struct io *here, struct io_message *message);
 
 /* ---- beat.c: what loop 0 does each second, and its heartbeats ---- */
 
+/** Once. Before the loops run it does no more than heartbeats and contacts. */
 void beat_start(struct storage *storage);
 void beat_stop(struct storage *storage);
 bool beat_is_idle(const struct storage *storage);

@@ -50,6 +50,10 @@ static void open_mount(struct storage_loop *loop, uint32_t position)
         .reserve_bytes = plan->reserve_bytes,
         .chunk_count_max = plan->chunk_count_max,
         .does_not_wait = true};
+    struct stream_floor floors[STORE_STREAMS_MAX];
+    for (unsigned i = 0; i < options.stream_count; i++)
+        floors[i] = ready_floor(storage, options.index, (uint8_t)i);
+    options.floors = floors;
     memcpy(options.mount_uuid, plan->mount_uuid, UUID_SIZE);
     err_t err = store_open_mount(&loop->store, &options);
     if (err_is(err))
@@ -57,6 +61,24 @@ static void open_mount(struct storage_loop *loop, uint32_t position)
     struct store_mount *mount = &loop->store.mounts[options.index];
     mount->total_bytes = plan->total_bytes;
     mount->free_bytes = plan->free_bytes;
+}
+
+err_t member_open_net(struct storage_loop *loop)
+{
+    const struct storage *storage = loop->storage;
+    uint32_t office = storage->config.tracker_count + storage->budget.member_max;
+    struct net_loop_config net = {.small_count = storage->budget.connection_max
+                                                 + push_connections_max(&storage->budget)
+                                                 + storage->budget.http_connection_max + PULL_SLOTS
+                                                 + 1 + (uint32_t)storage->config.receive_buffers
+                                                 + (loop->index == 0 ? office : 0),
+        .large_count = (uint32_t)storage->config.receive_large_buffers,
+        .tick_ns = STORAGE_TICK_MS * NS_PER_MS};
+    if (loop->is_net_open)
+        return ERR_OK;
+    TRY(net_loop_init(&loop->net, loop->io, &loop->mem, &net));
+    loop->is_net_open = true;
+    return ERR_OK;
 }
 
 static err_t open_loop(struct storage_loop *loop)
@@ -79,14 +101,7 @@ static err_t open_loop(struct storage_loop *loop)
     TRY(native_init(&loop->native, loop, storage->budget.request_max));
     loop->is_native_open = true;
     TRY(http_door_open(&loop->http, loop));
-    struct net_loop_config net = {.small_count = storage->budget.connection_max
-                                                 + push_connections_max(&storage->budget)
-                                                 + storage->budget.http_connection_max + PULL_SLOTS
-                                                 + 1 + (uint32_t)storage->config.receive_buffers,
-        .large_count = (uint32_t)storage->config.receive_large_buffers,
-        .tick_ns = STORAGE_TICK_MS * NS_PER_MS};
-    TRY(net_loop_init(&loop->net, loop->io, &loop->mem, &net));
-    loop->is_net_open = true;
+    TRY(member_open_net(loop));
     TRY(pull_open(loop));
     if (loop->index == 0 && storage->budget.peers_max > 0)
         TRY(reconcile_open(&loop->storage->reconcile, loop->storage));
@@ -191,7 +206,7 @@ static void come_to_rest(struct storage_loop *loop)
         return;
     if (loop->index == 0 && !reconcile_rest(&loop->storage->reconcile))
         return;
-    if (!push_rest(loop) || !pull_rest(loop))
+    if (!push_rest(loop) || !pull_rest(loop) || loop->lost.is_out)
         return;
     if (loop->is_ticking) {
         net_ticker_leave(&loop->net.ticker, &loop->tick);
@@ -261,7 +276,7 @@ void member_obey(struct storage_loop *loop)
         break;
     case STORAGE_RUN:
         loop->phase = STORAGE_PHASE_RUNNING;
-        loop->state = STATE_RUNNING;
+        loop->state = loop->command.state;
         break;
     case STORAGE_DRAIN:
         drain_loop(loop);

@@ -99,12 +99,17 @@ static void open_formatted(struct storage_mounts *mounts)
 
 /* ---- formatting ---- */
 
-static bool is_known_to_others(const struct storage_mounts *mounts, uint8_t index)
+/* The highest generation of the mount point `index` that the others know; 0: there was none. */
+static uint64_t seen_by_others(const struct storage_mounts *mounts, uint8_t index)
 {
-    for (uint32_t i = 0; i < mounts->count; i++)
-        if (mounts->all[i].is_open && mount_witness_of(&mounts->all[i].mount, index))
-            return true;
-    return false;
+    uint64_t seen = 0;
+    for (uint32_t i = 0; i < mounts->count; i++) {
+        const struct mount_witness *witness =
+            mounts->all[i].is_open ? mount_witness_of(&mounts->all[i].mount, index) : NULL;
+        if (witness && witness->generation > seen)
+            seen = witness->generation;
+    }
+    return seen;
 }
 
 static void make_uuid(struct io *io, uint8_t ret[UUID_SIZE])
@@ -119,7 +124,8 @@ static err_t format_one(struct storage_mounts *mounts, uint32_t position, uint32
 {
     struct storage_mount *it = &mounts->all[position];
     const struct storage_config *config = mounts->config;
-    if (is_known_to_others(mounts, config_of(mounts, position)->index))
+    uint64_t seen = seen_by_others(mounts, config_of(mounts, position)->index);
+    if (seen > 0 && !config->replace_lost)
         return mount_refuse(&it->mount, MOUNT_EMPTIED);
     if (uuid_is_none(mounts->storage_uuid))
         make_uuid(mounts->io, mounts->storage_uuid);
@@ -128,7 +134,9 @@ static err_t format_one(struct storage_mounts *mounts, uint32_t position, uint32
         .shape = {.stream_count = (uint16_t)streams,
             .chunk_size = (uint32_t)config->chunk_size,
             .log_segment_size = (uint32_t)config->log_segment_size,
-            .single_min = config->single_min}};
+            .single_min = config->single_min},
+        .generation_min = seen,
+        .is_unfilled = true};
     TRY(mount_format(&it->mount, mounts->io, &options));
     if (mounts->log)
         EVENT(mounts->log, INFO, "mount_point_formatted", mounts->owner,

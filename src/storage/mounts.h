@@ -2,7 +2,8 @@
  * against each other, entered, refreshed, left in order.
  *
  * First start: all directories are empty; a storage UUID is made. Later: who is formatted tells the
- * UUID, and an empty directory is formatted only if no other mount point knows that one was there.
+ * UUID, and an empty directory is formatted only if no other mount point knows that one was there, or
+ * the operator says that its disk was replaced (replace_lost).
  * What cannot be used is refused by name and stays out; the others go on. */
 #ifndef CAIRN_STORAGE_MOUNTS_H
 #define CAIRN_STORAGE_MOUNTS_H

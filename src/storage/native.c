@@ -89,10 +89,19 @@ static struct version conflicting(const struct native_op *op)
                                     : (struct version){0};
 }
 
+/* A storage that is not running has not heard of everything: what it lacks may be there. */
+static bool may_be_elsewhere(const struct storage_loop *loop, uint8_t type, err_t err)
+{
+    return loop->state < STATE_RUNNING && (type == MSG_FIND || type == MSG_STAT)
+           && err_has(err, ERR_CODE_NOT_FOUND);
+}
+
 void native_op_fail(struct native_op *op, err_t err)
 {
     struct version version =
         err_has(err, ERR_CODE_CONFLICT) ? conflicting(op) : (struct version){0};
+    if (!op->is_told && may_be_elsewhere(op->native->loop, op->type, err))
+        err = ERR(UNAVAILABLE, 0);
     op->native->loop->counters.refused++;
     net_reply_error(op->request, err, version);
     native_op_close(op);
@@ -110,9 +119,20 @@ void native_refuse_saying(
     net_request_end(request);
 }
 
+static const char not_running[] = "this storage is not running yet: it catches up with its group";
+
 void native_refuse(struct storage_loop *loop, struct net_request *request, err_t err)
 {
-    native_refuse_saying(loop, request, err, err_sentence(err.code));
+    if (may_be_elsewhere(loop, request->frame.type, err))
+        native_refuse_saying(loop, request, ERR(UNAVAILABLE, 0), not_running);
+    else
+        native_refuse_saying(loop, request, err, err_sentence(err.code));
+}
+
+/* Changes would be based on what may be old. */
+static bool needs_running(uint8_t type)
+{
+    return type == MSG_UPLOAD || type == MSG_MODIFY || type == MSG_DELETE;
 }
 
 err_t native_check_ack(const struct storage_loop *loop, uint8_t *ack, const char **ret_text)
@@ -279,6 +299,12 @@ static void serve(struct native *native, struct net_request *request)
     case MSG_FETCH:
         native_fetch(native, request);
         break;
+    case MSG_RECALL:
+        native_recall(native, request);
+        break;
+    case MSG_MEMBER:
+        native_member(native, request);
+        break;
     default:
         native_refuse_saying(
             native->loop, request, ERR(UNSUPPORTED, 0), "a storage does not serve this message");
@@ -292,6 +318,8 @@ void native_on_request(struct net_server *server, struct net_request *request)
         serve_ping(native, request);
     else if (native->loop->phase < STORAGE_PHASE_RUNNING)
         native_refuse_saying(native->loop, request, ERR(UNAVAILABLE, 0), "the storage is starting");
+    else if (native->loop->state < STATE_RUNNING && needs_running(request->frame.type))
+        native_refuse_saying(native->loop, request, ERR(UNAVAILABLE, 0), not_running);
     else
         serve(native, request);
 }

@@ -84,6 +84,8 @@ struct native_op {
     struct storage_tour_waiter tour;
     uint8_t ack; /* that a change is to reach */
     struct push_hold hold;
+    struct survey_waiter survey;
+    struct membership_waiter saved;
     union {
         struct upload upload;
         struct find find;
@@ -145,6 +147,8 @@ void native_modify(struct native *native, struct net_request *request);
 void native_delete(struct native *native, struct net_request *request);
 void native_list(struct native *native, struct net_request *request);
 void native_status(struct native *native, struct net_request *request);
+void native_recall(struct native *native, struct net_request *request);
+void native_member(struct native *native, struct net_request *request);
 
 /* find, stat: shared with relay.c */
 void native_found_send(struct native_op *op, const struct slot_header *header,

@@ -154,9 +154,11 @@ static void end_pass(struct reconcile *reconcile)
     send(reconcile, 0, home_at_the_end);
 }
 
+/* Who is not there, or being filled itself, has nothing to tell. */
 static bool counts(const struct member *member)
 {
-    return member->is_alive && !member->is_removed && member->address.family != 0;
+    return member->is_alive && !member->is_removed && member->address.family != 0
+           && member->state != STATE_INITING && member->state != STATE_DSYNCING;
 }
 
 static bool is_to_stop(const struct reconcile *reconcile)
@@ -371,10 +373,68 @@ bool reconcile_is_over(const struct reconcile *reconcile, uint64_t pass)
 void reconcile_fill(struct reconcile *reconcile)
 {
     reconcile->fills_asked++;
+    reconcile->is_lost = false;
     reconcile->next_ns = 0;
 }
 
 bool reconcile_is_filled(const struct reconcile *reconcile)
 {
     return reconcile->filled == reconcile->fills_asked;
+}
+
+/* ---- filling: what the states of the storage ask for ---- */
+
+static void lost_home(struct io *here, struct io_message *message)
+{
+    struct reconcile_word *word = CONTAINER_OF(message, struct reconcile_word, message);
+    (void)here;
+    word->is_out = false;
+}
+
+static void lost_arrived(struct io *here, struct io_message *message)
+{
+    struct reconcile_word *word = CONTAINER_OF(message, struct reconcile_word, message);
+    struct reconcile *reconcile = &word->loop->storage->reconcile;
+    if (reconcile_is_filled(reconcile))
+        reconcile->is_lost = true;
+    message->deliver = lost_home;
+    io_post(here, word->loop->io, message);
+}
+
+void reconcile_note_lost(struct storage_loop *loop)
+{
+    struct reconcile_word *word = &loop->lost;
+    if (word->is_out || loop->phase != STORAGE_PHASE_RUNNING)
+        return;
+    word->is_out = true;
+    word->loop = loop;
+    word->message.deliver = lost_arrived;
+    io_post(loop->io, loop->first, &word->message);
+}
+
+static bool is_needed(const struct storage *storage)
+{
+    return storage->reconcile.is_lost;
+}
+
+static void start(struct storage *storage)
+{
+    reconcile_fill(&storage->reconcile);
+}
+
+static bool is_over(const struct storage *storage)
+{
+    return reconcile_is_filled(&storage->reconcile);
+}
+
+static void progress(const struct storage *storage, uint64_t *ret_done, uint64_t *ret_all)
+{
+    *ret_done = storage->reconcile.shown.units;
+    *ret_all = 0;
+}
+
+struct storage_filling reconcile_filling(void)
+{
+    return (struct storage_filling){
+        .is_needed = is_needed, .start = start, .is_over = is_over, .progress = progress};
 }

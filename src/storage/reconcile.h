@@ -29,6 +29,8 @@
 #include "wire/unit.h"
 
 struct storage;
+struct storage_filling;
+struct storage_loop;
 
 enum {
     RECONCILE_TAKES = 3, /* less than PULL_SLOTS: clients' operations find one */
@@ -50,6 +52,13 @@ struct reconcile_sums {
     uint64_t failed;                   /* files: could not be brought */
     uint64_t bytes;                    /* taken */
     uint64_t started_ns, ended_ns;
+};
+
+/** A word of a loop to loop 0. */
+struct reconcile_word {
+    struct io_message message;
+    struct storage_loop *loop;
+    bool is_out;
 };
 
 struct reconcile_take {
@@ -76,6 +85,7 @@ struct reconcile {
     bool is_wanted, fills_wanted;
     uint64_t next_ns;             /* of the next pass that nobody asked for */
     uint64_t pass;                /* of the newest that began */
+    bool is_lost;                 /* see reconcile_note_lost */
     uint64_t fills_asked, filled; /* how often it was asked for, and which of them is done */
     struct reconcile_sums sums;
     struct reconcile_sums
@@ -137,5 +147,12 @@ bool reconcile_is_over(const struct reconcile *reconcile, uint64_t pass);
  * everything of every member that is alive, at least one. */
 void reconcile_fill(struct reconcile *reconcile);
 bool reconcile_is_filled(const struct reconcile *reconcile);
+
+/** A member knows more of this storage than it does itself, or its log begins too late for us: this
+ * storage is to be filled again. On any loop; said again and again it counts once. */
+void reconcile_note_lost(struct storage_loop *loop);
+
+/** For storage->filling (ready.h), before the loops are opened. */
+struct storage_filling reconcile_filling(void);
 
 #endif

@@ -19,7 +19,9 @@ err_t storage_open(struct storage *storage, const struct storage_options *option
 {
     *storage = (struct storage){.config = *options->config, .options = *options};
     storage->state = STATE_INITING;
+    storage->filling = reconcile_filling();
     list_init(&storage->tour.waiters);
+    contacts_init(&storage->contacts, storage);
     uint64_t loops = storage->config.loops ? storage->config.loops : options->processors;
     CHECK(loops > 0);
     TRY(make_budget(storage, (uint32_t)(loops < STORAGE_LOOPS_MAX ? loops : STORAGE_LOOPS_MAX), 0));
@@ -58,6 +60,7 @@ static void send_word(struct storage *storage, uint16_t index, enum storage_verb
     loop->command.verb = verb;
     loop->command.address = storage->loops[0].server.address;
     loop->command.http_address = *storage_http_address(storage);
+    loop->command.state = storage->run_state;
     loop->command.message.deliver = on_command;
     io_post(storage->loops[0].io, loop->io, &loop->command.message);
 }
@@ -94,6 +97,8 @@ static void note_failure(struct storage *storage, err_t err, const char *why)
 static void begin_stop(struct storage *storage)
 {
     storage->is_stop_begun = true;
+    storage->ready.is_waiting = false;
+    storage->ready.readiness.state = STATE_CLOSING;
     beat_set_state(storage, STATE_CLOSING);
     beat_stop(storage);
     send_all(storage, STORAGE_DRAIN);
@@ -134,10 +139,10 @@ static void set_http_address(struct storage *storage, const struct io_address *t
     (void)io_address_format(&address, storage->http_address);
 }
 
-static void set_address(struct storage *storage)
+static void set_address(struct storage *storage, struct io_address address)
 {
     const char *advertise = storage->config.advertise;
-    struct io_address address = storage->loops[0].server.address, wanted;
+    struct io_address wanted;
     if (advertise[0] != '\0' && !err_is(io_address_parse(advertise, &wanted))) {
         wanted.port = wanted.port ? wanted.port : address.port;
         address = wanted;
@@ -154,9 +159,10 @@ static void one_listens(struct storage *storage)
     } else if (storage->listening < storage->loop_count) {
         send_listen(storage);
     } else {
-        set_address(storage);
+        set_address(storage, storage->loops[0].server.address);
         beat_start(storage);
         beat_set_state(storage, STATE_ACCEPTING);
+        ready_listening(storage, &storage->run_state);
         send_all(storage, STORAGE_RUN);
     }
 }
@@ -164,7 +170,7 @@ static void one_listens(struct storage *storage)
 static void all_run(struct storage *storage)
 {
     struct storage_loop *first = &storage->loops[0];
-    beat_set_state(storage, STATE_RUNNING);
+    ready_running(storage);
     EVENT(&first->log, INFO, "running", &first->owner, EVENT_TEXT("address", storage->address),
         EVENT_NUMBER("loops", storage->loop_count),
         EVENT_NUMBER("mounts", mounts_usable(&storage->mounts)),
@@ -239,12 +245,13 @@ static err_t take_tables(struct storage *storage)
         storage->loop_count * mounts * sizeof(struct storage_mount_report), 0, &block));
     for (uint16_t i = 0; i < storage->loop_count; i++)
         storage->reports[i].mounts = (struct storage_mount_report *)block + i * mounts;
-    return ERR_OK;
+    return survey_init(&storage->survey, storage, &first->mem, &first->owner);
 }
 
 static void give_tables(struct storage *storage)
 {
     struct mem *mem = &storage->loops[0].mem;
+    survey_fini(&storage->survey, mem);
     if (storage->reports)
         mem_give(mem, storage->reports[0].mounts);
     mem_give(mem, storage->reports);
@@ -283,7 +290,34 @@ static err_t open_office(struct storage *storage)
     mounts_plan(&storage->mounts, storage->plan);
     memcpy(storage->uuid.bytes, storage->mounts.storage_uuid, UUID_SIZE);
     storage->incarnation = storage->mounts.incarnation;
+    set_address(storage, storage->config.listen_address);
+    err = membership_open(&storage->membership, storage);
+    if (err_is(err)) {
+        note_failure(storage, err, "cairn.members cannot be read by this version of cairn");
+        return err;
+    }
     return check_streams(storage);
+}
+
+/* The streams may be opened now, or when trackers and members have been asked. */
+static void open_or_wait(struct storage *storage)
+{
+    bool may_open = false;
+    err_t err = ready_begin(storage, &may_open);
+    if (err_is(err)) {
+        note_failure(storage, err, err_sentence(err.code));
+        begin_stop(storage);
+    } else if (may_open) {
+        send_all(storage, STORAGE_OPEN);
+    }
+}
+
+static void wait_on(struct storage *storage)
+{
+    if (is_to_end(storage))
+        begin_stop(storage);
+    else if (ready_go_on(storage))
+        send_all(storage, STORAGE_OPEN);
 }
 
 static void do_open(struct storage *storage)
@@ -295,7 +329,7 @@ static void do_open(struct storage *storage)
     if (is_to_end(storage))
         begin_stop(storage);
     else
-        send_all(storage, STORAGE_OPEN);
+        open_or_wait(storage);
 }
 
 static void do_finish(struct storage *storage)
@@ -354,6 +388,8 @@ bool storage_loop_step(struct storage *storage, uint16_t index)
     struct storage_loop *loop = &storage->loops[index];
     if (index == 0 && storage->office != OFFICE_NONE)
         work_in_office(storage);
+    else if (index == 0 && storage->ready.is_waiting)
+        wait_on(storage);
     if (loop->is_due) {
         loop->is_due = false;
         member_obey(loop);

@@ -13,6 +13,7 @@
  *   loop 0                                            the others
  *   wait until all have entered                <----  entered
  *   open mount points (format empty ones)
+ *   new disks: ask trackers and members (ready.h)
  *   OPEN    -------------------------------------->   store, streams (recovery), pools
  *   LISTEN  one after the other, port of loop 0 -->   server
  *   RUN     -------------------------------------->   requests are served
@@ -22,7 +23,7 @@
  *   mount points are marked clean, closed
  *   END     -------------------------------------->   over
  *
- * States (heartbeat, PONG, status): initing -> accepting (listens) -> running -> closing -> closed.
+ * States (heartbeat, PONG, status): core/readiness.h.
  *
  * A mount point that cannot be opened, or fails, is fenced: named in log and status, the others go
  * on. Only when none is left (at start) the storage gives up. */
@@ -37,10 +38,12 @@
 #include "storage/heartbeat.h"
 #include "storage/http_door.h"
 #include "storage/members.h"
+#include "storage/membership.h"
 #include "storage/mounts.h"
 #include "storage/native.h"
 #include "storage/pull.h"
 #include "storage/push.h"
+#include "storage/ready.h"
 #include "storage/reconcile.h"
 #include "storage/report.h"
 #include "storage/store.h"
@@ -95,6 +98,7 @@ struct storage_word {
     struct storage_loop *loop; /* not loop 0, unless it speaks to itself */
     enum storage_verb verb;
     struct io_address address, http_address; /* LISTEN */
+    uint8_t state;                           /* RUN */
     err_t err;                               /* of an answer */
 };
 
@@ -133,14 +137,16 @@ struct storage_loop {
     struct storage_counters counters;
     struct balance_cursor cursor;
     struct pulls pulls;
-    struct members members; /* of the group, but this storage */
+    struct reconcile_word lost; /* to loop 0 */
+    struct members members;     /* of the group, but this storage */
     void (*members_hooks[MEMBERS_HOOKS_MAX])(struct storage_loop *loop);
     uint32_t members_hook_count;
     struct pushes pushes; /* if is_push_open */
     /* a mirror knows more of a stream of this loop than we do: state was lost here. May be NULL */
     void (*on_behind_itself)(struct storage_loop *loop, uint32_t machine);
-    struct storage_word command; /* from loop 0 */
-    struct storage_word answer;  /* to loop 0 */
+    struct members_word members_word; /* from loop 0 */
+    struct storage_word command;      /* from loop 0 */
+    struct storage_word answer;       /* to loop 0 */
     struct storage_fence_word fence;
     uint64_t fences[STORAGE_MOUNTS_MAX / 64]; /* not yet on their way */
     err_t fence_err;
@@ -181,17 +187,23 @@ struct storage {
     struct storage_mount_plan plan[STORAGE_MOUNTS_MAX];
     struct nonce uuid;
     uint64_t incarnation;
+    struct storage_filling filling;
     struct storage_tour tour;
+    struct survey survey;
     /* loop 0 only */
     err_t err; /* why it could not start */
     char why[MOUNT_REFUSAL_TEXT_MAX];
     struct storage_mounts mounts;
     struct storage_loop_report *reports; /* of each loop, by the last tour */
     struct heartbeat heartbeat;
+    struct membership membership;
+    struct contacts contacts;
+    struct storage_ready ready;
     struct reconcile reconcile;
     char address[IO_ADDRESS_TEXT_MAX];      /* told to trackers */
     char http_address[IO_ADDRESS_TEXT_MAX]; /* the same; "" none */
-    uint8_t state;                          /* enum storage_state */
+    uint8_t state;                          /* enum storage_state, as told to trackers */
+    uint8_t run_state;                      /* that the loops begin with */
     uint16_t answers;                       /* still to come */
     enum storage_verb verb;                 /* what they answer */
     enum storage_office {

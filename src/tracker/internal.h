@@ -4,7 +4,10 @@
 
 #include "tracker/tracker.h"
 
-enum { ANSWER_SIZE_MAX = REGISTRY_ANSWER_MAX * (4 + 2 + REGISTRY_ADDRESS_MAX) };
+enum {
+    ANSWER_SIZE_MAX = REGISTRY_TOLD_MAX * MEMBER_ENTRY_SIZE_MAX,
+};
+_Static_assert(ANSWER_SIZE_MAX >= REGISTRY_ANSWER_MAX * (4 + 2 + REGISTRY_ADDRESS_MAX), "answers");
 
 /* Two operators at a time are enough; the third is told BUSY. */
 enum { TRACKER_PAGES = 2 };

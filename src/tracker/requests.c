@@ -23,6 +23,23 @@ static void refuse_plainly(struct net_request *request, err_t err)
     net_request_end(request);
 }
 
+static void answer_sent(struct net_request *request, err_t err)
+{
+    struct tracker *tracker = request->server->config.role;
+    (void)err; /* nobody is there any more: nothing to do about it */
+    pool_give(&tracker->answers, request->op);
+    net_request_end(request);
+}
+
+static void send_with(struct net_request *request, uint8_t type, const struct writer *fields,
+    struct tracker_answer *out, const struct writer *data)
+{
+    CHECK(!data->failed);
+    out->data = (struct iovec){out->bytes, data->size};
+    request->op = out;
+    net_reply(request, type, 0, fields, &out->data, 1, answer_sent);
+}
+
 /* ---- storages ---- */
 
 static void log_refusal(struct tracker *tracker, const struct registry_effects *effects)
@@ -32,6 +49,27 @@ static void log_refusal(struct tracker *tracker, const struct registry_effects *
         EVENT(log, WARN, "heartbeat_refused", &tracker->owner,
             EVENT_MACHINE("storage", effects->machine), EVENT_TEXT("reason", effects->reason),
             EVENT_ERR(effects->err));
+}
+
+static void welcome(struct tracker *tracker, struct net_request *request, uint32_t machine)
+{
+    struct member_entry members[REGISTRY_TOLD_MAX];
+    struct tracker_answer *out = pool_take(&tracker->answers, request->owner);
+    if (!out) {
+        refuse_plainly(request, ERR(BUSY, 0));
+        return;
+    }
+    struct writer data = {.data = out->bytes, .capacity = sizeof out->bytes};
+    uint32_t count = registry_tell_members(&tracker->registry, machine, members);
+    for (uint32_t i = 0; i < count; i++)
+        member_entry_encode(&members[i], &data);
+    struct writer fields = net_reply_begin(request);
+    msg_heartbeat_ack_encode(
+        &(struct msg_heartbeat_ack){.tracker_started_ns = tracker->started_wall_ns,
+            .interval_ms = (uint32_t)(tracker->config.interval_ns / NS_PER_MS),
+            .count = count},
+        &fields);
+    send_with(request, MSG_HEARTBEAT_ACK, &fields, out, &data);
 }
 
 static void serve_heartbeat(struct tracker *tracker, struct net_request *request)
@@ -57,12 +95,7 @@ static void serve_heartbeat(struct tracker *tracker, struct net_request *request
         refuse(request, effects.err, effects.reason);
         return;
     }
-    struct writer fields = net_reply_begin(request);
-    msg_heartbeat_ack_encode(
-        &(struct msg_heartbeat_ack){.tracker_started_ns = tracker->started_wall_ns,
-            .interval_ms = (uint32_t)(tracker->config.interval_ns / NS_PER_MS)},
-        &fields);
-    end_with(request, MSG_HEARTBEAT_ACK, &fields);
+    welcome(tracker, request, heartbeat.machine);
 }
 
 static void serve_goodbye(struct tracker *tracker, struct net_request *request)
@@ -90,14 +123,6 @@ static void serve_goodbye(struct tracker *tracker, struct net_request *request)
 
 /* ---- clients ---- */
 
-static void answer_sent(struct net_request *request, err_t err)
-{
-    struct tracker *tracker = request->server->config.role;
-    (void)err; /* nobody is there any more: nothing to do about it */
-    pool_give(&tracker->answers, request->op);
-    net_request_end(request);
-}
-
 static void send_answer(
     struct net_request *request, struct tracker_answer *out, const struct registry_answer *answer)
 {
@@ -106,14 +131,11 @@ static void send_answer(
         write_u32(&data, answer->storages[i].machine);
         write_text(&data, span_of_text(answer->storages[i].address));
     }
-    CHECK(!data.failed);
     struct writer fields = net_reply_begin(request);
     msg_answer_encode(
         &(struct msg_answer){.count = answer->count, .group = span_of_text(answer->group)},
         &fields);
-    out->data = (struct iovec){out->bytes, data.size};
-    request->op = out;
-    net_reply(request, MSG_ANSWER, 0, &fields, &out->data, 1, answer_sent);
+    send_with(request, MSG_ANSWER, &fields, out, &data);
 }
 
 static void serve_query(struct tracker *tracker, struct net_request *request)
@@ -196,6 +218,32 @@ static void serve_status(struct tracker *tracker, struct net_request *request)
     send_page(request);
 }
 
+/* Only what concerns the tracker itself: that it forgets a member. It has nothing durable. */
+static void serve_member(struct tracker *tracker, struct net_request *request)
+{
+    struct msg_member member;
+    struct registry_effects effects = {0};
+    err_t err = msg_member_decode(request->meta, &member);
+    if (!err_is(err) && (member.verb != MEMBER_REMOVE || !member.is_sure))
+        err = ERR(UNSUPPORTED, 0);
+    if (err_is(err)) {
+        refuse_plainly(request, err);
+        return;
+    }
+    registry_step(&tracker->registry,
+        &(struct registry_event){
+            .kind = REGISTRY_REMOVE, .now_ns = io_now(tracker->io), .machine = member.machine},
+        &effects);
+    tracker_log_change(tracker, &effects);
+    if (err_is(effects.err)) {
+        refuse(request, effects.err, effects.reason);
+        return;
+    }
+    struct writer fields = net_reply_begin(request);
+    msg_member_reply_encode(&(struct msg_member_reply){.is_done = 1}, &fields);
+    end_with(request, MSG_MEMBER_REPLY, &fields);
+}
+
 static void serve_ping(struct net_request *request)
 {
     struct writer fields = net_reply_begin(request);
@@ -218,6 +266,9 @@ void tracker_on_request(struct net_server *server, struct net_request *request)
         break;
     case MSG_STATUS:
         serve_status(tracker, request);
+        break;
+    case MSG_MEMBER:
+        serve_member(tracker, request);
         break;
     case MSG_PING:
         serve_ping(request);

@@ -5,7 +5,7 @@
 
 /* The longest entry of each kind with all numbers and names at their limits, rounded up. Names and
  * addresses hold nothing that JSON escapes: the registry lets no such in. */
-enum { STORAGE_JSON_MAX = 768, GROUP_JSON_MAX = 320, POOL_JSON_MAX = 384, FRAME_JSON_MAX = 192 };
+enum { STORAGE_JSON_MAX = 896, GROUP_JSON_MAX = 320, POOL_JSON_MAX = 384, FRAME_JSON_MAX = 192 };
 
 size_t status_size_max(const struct registry_tables *tables)
 {
@@ -47,6 +47,9 @@ static void write_storage(struct json *json, const struct registry *registry,
     json_number(json, "mounts_online", storage->mounts_online);
     json_number(json, "mounts_total", storage->mounts_total);
     json_number(json, "incarnation", storage->incarnation);
+    json_number(json, "lag_records", storage->lag_records);
+    json_number(json, "lag_ms", storage->lag_ns / NS_PER_MS);
+    json_bool(json, "draining", (storage->flags & MEMBER_DRAINING) != 0);
     json_number(json, "started", storage->started_ns / NS_PER_S);
     json_number(json, "first_started", storage->first_started_ns / NS_PER_S);
     json_end(json);

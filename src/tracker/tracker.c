@@ -19,6 +19,7 @@ void tracker_config_default(struct tracker_config *ret)
         .registry = {.dead_ns = 5 * NS_PER_S,
             .claim_ns = 60 * NS_PER_S,
             .forget_ns = NS_PER_DAY,
+            .lag_max_ns = 10 * NS_PER_S,
             .policy = BALANCE_LOOP}};
 }
 

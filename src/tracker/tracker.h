@@ -6,6 +6,7 @@
  *
  *   HEARTBEAT, GOODBYE   from storages (node role where a secret is set); a refusal carries a sentence
  *   QUERY                whom to ask, best first          STATUS   JSON (status.h)          PING
+ *   MEMBER               an operator takes a dead member out
  *
  * Limits: storages_max, groups_max, pools_max, connection_max; what is above is answered BUSY. */
 #ifndef CAIRN_TRACKER_TRACKER_H

@@ -13,7 +13,13 @@ enum ack_level { ACK_MEMORY = 1, ACK_LOCAL = 2, ACK_ONE = 3, ACK_ALL = 4 };
 enum modify_mode { MODIFY_REPLACE = 1, MODIFY_WRITE = 2, MODIFY_APPEND = 3, MODIFY_TRUNCATE = 4 };
 enum node_role { ROLE_CLIENT = 1, ROLE_NODE = 2 };
 enum server_role { SERVER_TRACKER = 1, SERVER_STORAGE = 2 };
-enum member_verb { MEMBER_LIST = 1, MEMBER_DRAIN = 2, MEMBER_REMOVE = 3, MEMBER_ADOPT = 4 };
+enum member_verb {
+    MEMBER_LIST = 1,
+    MEMBER_DRAIN = 2,
+    MEMBER_REMOVE = 3,
+    MEMBER_ADOPT = 4,
+    MEMBER_UNDRAIN = 5
+};
 enum query_purpose { QUERY_UPLOAD = 1, QUERY_FIND = 2, QUERY_MODIFY = 3, QUERY_DELETE = 4 };
 enum storage_state {
     STATE_INITING = 1,

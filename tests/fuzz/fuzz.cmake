@@ -5,6 +5,8 @@ cairn_fuzz(frame SOURCES fuzz/frame_fuzz.c CORPUS ${CMAKE_CURRENT_SOURCE_DIR}/fu
 cairn_fuzz(msg SOURCES fuzz/msg_fuzz.c CORPUS ${CMAKE_CURRENT_SOURCE_DIR}/fuzz/corpus/msg LINKS cairn_wire)
 cairn_fuzz(config SOURCES fuzz/config_fuzz.c CORPUS ${CMAKE_CURRENT_SOURCE_DIR}/fuzz/corpus/config)
 cairn_fuzz(mount_image SOURCES fuzz/mount_image_fuzz.c CORPUS ${CMAKE_CURRENT_SOURCE_DIR}/fuzz/corpus/mount_image LINKS cairn_disk)
+cairn_fuzz(members_image SOURCES fuzz/members_image_fuzz.c CORPUS ${CMAKE_CURRENT_SOURCE_DIR}/fuzz/corpus/members_image LINKS cairn_disk)
+cairn_fuzz(member_entry SOURCES fuzz/member_entry_fuzz.c CORPUS ${CMAKE_CURRENT_SOURCE_DIR}/fuzz/corpus/member_entry LINKS cairn_wire)
 cairn_fuzz(net_server SOURCES fuzz/net_server_fuzz.c CORPUS ${CMAKE_CURRENT_SOURCE_DIR}/fuzz/corpus/net_server LINKS cairn_net cairn_sim)
 cairn_fuzz(slot SOURCES fuzz/slot_fuzz.c CORPUS ${CMAKE_CURRENT_SOURCE_DIR}/fuzz/corpus/slot LINKS cairn_wire)
 cairn_fuzz(record SOURCES fuzz/record_fuzz.c CORPUS ${CMAKE_CURRENT_SOURCE_DIR}/fuzz/corpus/record LINKS cairn_disk)

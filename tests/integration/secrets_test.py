@@ -18,8 +18,9 @@ NODE_SECRET = b"what only the nodes know 98765432"
 class Role(Server):
     """A tracker or a storage as a process of its own; `address` is where it listens."""
 
-    def __init__(self, verb, data, *flags):
+    def __init__(self, verb, data, *flags, gets_ready=True):
         self.verb = verb
+        self.gets_ready = gets_ready
         super().__init__(data, *flags)
 
     def command(self):
@@ -29,8 +30,9 @@ class Role(Server):
         self.tracker = self.storage = None
         self.log = open(self.log_path, "ab")
         self.process = subprocess.Popen(self.command(), stdout=subprocess.PIPE, stderr=self.log)
-        self.ready = self.read_ready()
-        self.address = self.ready[self.verb]
+        if self.gets_ready:
+            self.ready = self.read_ready()
+            self.address = self.ready[self.verb]
 
     def log_text(self):
         with open(self.log_path, errors="replace") as log:
@@ -44,19 +46,19 @@ class RoleTest(OwnServerTest):
         self.node = self.write("node", NODE_SECRET + b"\n")
         self.wrong = self.write("wrong", b"what somebody else has guessed 1")
 
-    def role(self, verb, name, *flags):
-        role = Role(verb, self.path(name), *flags)
+    def role(self, verb, name, *flags, gets_ready=True):
+        role = Role(verb, self.path(name), *flags, gets_ready=gets_ready)
         self.addCleanup(role.kill)
         return role
 
     def tracker(self, *flags, listen="127.0.0.1:0"):
         return self.role("tracker", "tracker", "--listen", listen, *flags)
 
-    def storage(self, tracker, machine, *flags, group="g1"):
+    def storage(self, tracker, machine, *flags, group="g1", gets_ready=True):
         name = f"storage-{machine}-{len(os.listdir(self.dir))}"
         os.mkdir(self.path(name))
         return self.role("storage", name, "--listen", "127.0.0.1:0", "--tracker", tracker.address, "--machine", machine,
-            "--group", group, "--mount", self.path(name), *SMALL, *flags)
+            "--group", group, "--mount", self.path(name), *SMALL, *flags, gets_ready=gets_ready)
 
     def storages(self, tracker, *flags):
         """{machine: (state, uuid)} as the tracker tells."""
@@ -108,7 +110,7 @@ class Secrets(RoleTest):
 
     def test_a_storage_with_the_wrong_node_secret_is_not_believed(self):
         tracker = self.tracker(*self.flags_of(self.client, self.node))
-        storage = self.storage(tracker, "m001", *self.flags_of(self.client, self.wrong))
+        storage = self.storage(tracker, "m001", *self.flags_of(self.client, self.wrong), gets_ready=False)
         until(lambda: "tracker_refuses" in storage.log_text(), 10, "the refusal in the storage's log")
         self.assertEqual(self.storages(tracker, "--secret-file", self.client), {})
 
@@ -182,7 +184,7 @@ class Members(RoleTest):
         first = self.storage(tracker, "m001")
         until(lambda: self.storages(tracker).get(1, ("",))[0] == "running", 10, "the first runs")
         before = self.storages(tracker)
-        second = self.storage(tracker, "m001")
+        second = self.storage(tracker, "m001", gets_ready=False)
         until(lambda: "tracker_refuses" in second.log_text(), 10, "the refusal in the second's log")
         refusal = next(line for line in second.log_text().splitlines() if "tracker_refuses" in line)
         self.assertRegex(refusal, r"machine number 1: ")

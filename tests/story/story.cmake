@@ -13,3 +13,22 @@ cairn_test(store_canary SOURCES story/canary_test.c LINKS cairn_sim_store TIMEOU
 add_test(NAME cluster_swarm_low COMMAND cairn sim --seeds 1-500)
 add_test(NAME cluster_swarm_high COMMAND cairn sim --seeds 501-1000)
 set_tests_properties(cluster_swarm_low cluster_swarm_high PROPERTIES TIMEOUT 1200 LABELS story)
+
+# A mistake is put into one source file; the swarm has to find it within so many seeds.
+# cluster_canary(name SOURCE src/x/y.c FROM "text" TO "text" SEEDS n)
+function(cluster_canary name)
+    cmake_parse_arguments(ARG "" "SOURCE;FROM;TO;SEEDS" "" ${ARGN})
+    set(source ${PROJECT_SOURCE_DIR}/${ARG_SOURCE})
+    set(mutant ${CMAKE_CURRENT_BINARY_DIR}/canary_${name}.c)
+    add_custom_command(OUTPUT ${mutant}
+        COMMAND ${PROJECT_SOURCE_DIR}/tools/mutate ${source} ${mutant} "${ARG_FROM}" "${ARG_TO}"
+        DEPENDS ${source} ${PROJECT_SOURCE_DIR}/tools/mutate VERBATIM)
+    add_executable(canary_${name} story/cluster_canary.c ${mutant})
+    target_link_libraries(canary_${name} PRIVATE cairn_sim_cluster cairn_flags PkgConfig::URING)
+    target_compile_options(canary_${name} PRIVATE -Wno-error -Wno-unused)
+    add_test(NAME cluster_canary_${name} COMMAND canary_${name} ${ARG_SEEDS})
+    set_tests_properties(cluster_canary_${name} PROPERTIES TIMEOUT 300 LABELS story)
+endfunction()
+
+cluster_canary(what_is_in_memory_is_called_durable SOURCE src/storage/upload.c
+    FROM "upload_tell(upload, ACK_MEMORY);" TO "upload_tell(upload, ACK_LOCAL);" SEEDS 300)

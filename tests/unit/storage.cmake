@@ -36,3 +36,4 @@ cairn_test(storage_intake_swarm_test SOURCES unit/storage/intake_swarm_test.c
 cairn_test(storage_push_gate_test SOURCES unit/storage/push_gate_test.c LINKS cairn_storage)
 cairn_test(storage_reconcile_test SOURCES unit/storage/reconcile_test.c unit/storage/group.c
     LINKS cairn_sim cairn_storage)
+cairn_test(storage_roster_test SOURCES unit/storage/roster_test.c LINKS cairn_storage)

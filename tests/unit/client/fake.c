@@ -111,6 +111,10 @@ static void content_wake(struct net_request *request)
 
 static void begin_change(struct fake *fake, struct net_request *request)
 {
+    if (action_of(fake) == ACT_KNOWN) {
+        finish_change(fake, request);
+        return;
+    }
     fake->size = 0;
     take_content(fake, request);
     request->op = request->frame.type == MSG_UPLOAD ? fake : NULL;

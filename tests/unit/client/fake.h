@@ -19,6 +19,7 @@ enum action {
     ACT_WRONG_CRC,     /* serve with a wrong checksum */
     ACT_OTHER_VERSION, /* serve, but a newer version */
     ACT_NONSENSE,      /* a reply of another type */
+    ACT_KNOWN,         /* a change: as one that was made before, without waiting for the content */
 };
 
 enum { FAKE_PLAN_MAX = 16, FAKE_CONTENT_MAX = 2 << 20, FAKE_REQUESTS_MAX = 64 };

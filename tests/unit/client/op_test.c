@@ -53,6 +53,7 @@ static struct fake_cluster cluster;
 static struct client_op op;
 static struct content content;
 static struct gathered gathered;
+static struct nonce repeated; /* of the next modify; none: a new one */
 static uint8_t bytes[FAKE_CONTENT_MAX], buffer[FRAME_DATA_MAX];
 
 static void use_content(size_t size, bool can_rewind)
@@ -84,8 +85,11 @@ static err_t modify(size_t size)
         .slot_size = 64};
     fid_format(&fid, id);
     op = (struct client_op){.type = MSG_MODIFY, .source = &content.source, .buffer = buffer};
-    op.request.modify = (struct msg_modify){
-        .id = span_of_text(id), .mode = MODIFY_REPLACE, .size_known = 1, .size = size};
+    op.request.modify = (struct msg_modify){.id = span_of_text(id),
+        .nonce = repeated,
+        .mode = MODIFY_REPLACE,
+        .size_known = 1,
+        .size = size};
     return cluster_run(&cluster, &op);
 }
 
@@ -220,6 +224,29 @@ TEST(a_lost_answer_is_asked_for_again_at_the_same_storage_under_the_same_mark)
     EXPECT_EQ(cluster.storages[1].request_count, 0);
     EXPECT(!nonce_is_none(&storage->nonces[0]));
     EXPECT(memcmp(&storage->nonces[0], &storage->nonces[1], sizeof storage->nonces[0]) == 0);
+    cluster_close(&cluster);
+}
+
+TEST(a_change_that_the_server_knows_is_done_before_its_content_has_come_again)
+{
+    cluster_open(&cluster, 5000, 1);
+    fake_plan(&cluster.storages[0], ACT_CUT, ACT_KNOWN, ACT_SERVE);
+    EXPECT_OK(modify(1500000));
+    EXPECT_EQ(cluster.storages[0].request_count, 2);
+    EXPECT_EQ(op.content_size, 1500000);
+    EXPECT_EQ(op.content_crc, crc32_update(0, bytes, 1500000));
+    cluster_close(&cluster);
+}
+
+TEST(who_repeats_a_change_gives_its_mark)
+{
+    cluster_open(&cluster, 5000, 1);
+    EXPECT_OK(modify(10));
+    repeated = op.request.modify.nonce;
+    EXPECT_OK(modify(10));
+    struct fake *storage = &cluster.storages[0];
+    EXPECT(memcmp(&storage->nonces[0], &storage->nonces[1], sizeof storage->nonces[0]) == 0);
+    repeated = (struct nonce){{0}};
     cluster_close(&cluster);
 }
 

@@ -25,6 +25,7 @@ static void open_with(struct fixture *f, const struct registry_pool_config *pool
         &(struct registry_config){.dead_ns = 5 * NS_PER_S,
             .claim_ns = 60 * NS_PER_S,
             .forget_ns = 24 * NS_PER_HOUR,
+            .lag_max_ns = 10 * NS_PER_S,
             .policy = BALANCE_LOOP,
             .pools = pools,
             .pool_count = count},

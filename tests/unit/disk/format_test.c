@@ -3,6 +3,7 @@
 #include "disk/blocks.h"
 #include "disk/checkpoint.h"
 #include "disk/chunk_table.h"
+#include "disk/members_image.h"
 #include "disk/mount_image.h"
 #include "disk/packed.h"
 #include "disk/single_name.h"
@@ -677,4 +678,28 @@ TEST(names_are_as_documented)
     EXPECT_TEXT(log, "log/03/000000000000001f");
     checkpoint_path(at, 3, 7);
     EXPECT_TEXT(at, "ckpt/03.1");
+}
+
+TEST(members_are_as_documented)
+{
+    static uint8_t copy[MEMBERS_COPY_SIZE];
+    struct members_image image = {
+        .generation = 0x1112131415161718, .machine = 0x0a0b0c, .is_draining = true, .count = 1};
+    struct members_entry *entry = &image.entries[0];
+    *entry = (struct members_entry){
+        .machine = 0x0d0e0f, .address = {.port = 0x1e1f, .family = 6}, .is_removed = true};
+    fill(image.storage_uuid, 16, 0x80);
+    fill(entry->address.bytes, 16, 0x40);
+    fill(entry->uuid, 16, 0x90);
+    members_image_encode(&image, copy);
+    uint8_t plain[MEMBERS_COPY_SIZE];
+    memcpy(plain, copy, sizeof plain);
+    put_u32(plain + 12, 0);
+    const struct field head[] = {{0, 8, 0x4d454d4e52494143}, {8, 4, 1},
+        {12, 4, plain_crc(0, plain, sizeof plain)}, {16, 8, image.generation}, {24, 16, 0x80},
+        {40, 4, 0x0a0b0c}, {44, 4, 1}, {48, 4, 1}, {52, 12, 0}};
+    EXPECT_LAYOUT("## Members", head, copy, 64);
+    const struct field fields[] = {{0, 4, 0x0d0e0f}, {4, 1, 1}, {5, 1, 6}, {6, 2, 0x1e1f},
+        {8, 16, 0x40}, {24, 16, 0x90}, {40, 24, 0}};
+    EXPECT_LAYOUT("### Member entry", fields, copy + 64, 64);
 }

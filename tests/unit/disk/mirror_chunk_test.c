@@ -181,7 +181,7 @@ TEST(a_refusal_is_an_answer_and_leaves_nothing_behind)
             bench_init(&bench, nth);
             EXPECT(bench_boot(&bench));
             *sim_node_refusal(bench.node) =
-                (struct sim_refusal){.countdown = nth, .kinds = BIT(kind)};
+                (struct sim_refusal){.countdown = nth, .kinds = (uint32_t)BIT(kind)};
             hold(&bench, &job, 77);
             bool has_fired = sim_node_refusal(bench.node)->fired;
             *sim_node_refusal(bench.node) = (struct sim_refusal){0};

@@ -12,7 +12,7 @@ static struct mount_image sample(void)
         .generation = 0x1234,
         .identity = {.machine = 77, .index = 9, .group = "abcdefghij012345"},
         .shape = {256, 64 << 20, 1 << 20, 4 << 20, 5},
-        .status = {6, 7, 8, 9, 10, true},
+        .status = {6, 7, 8, 9, 10, true, false},
     };
     struct prng prng;
     prng_init(&prng, 1);
@@ -48,6 +48,7 @@ static void expect_same(const struct mount_image *a, const struct mount_image *b
     EXPECT_EQ(a->status.expected_bytes, b->status.expected_bytes);
     EXPECT_EQ(a->status.written_ns, b->status.written_ns);
     EXPECT_EQ(a->status.is_clean, b->status.is_clean);
+    EXPECT_EQ(a->status.is_unfilled, b->status.is_unfilled);
     EXPECT(memcmp(a->witness, b->witness, sizeof a->witness) == 0);
 }
 
@@ -58,6 +59,7 @@ TEST(an_image_comes_back_from_its_bytes)
     EXPECT_OK(mount_image_decode(bytes, 0, &decoded));
     expect_same(&image, &decoded);
     image.status.is_clean = false;
+    image.status.is_unfilled = true;
     image.generation++;
     image.witness[9].generation++;
     mount_image_encode(&image, bytes);

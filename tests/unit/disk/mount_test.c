@@ -19,7 +19,7 @@ static const struct mount_shape shape = {4, 1 << 20, 64 << 10, 1 << 20, 0};
 static err_t format_at(struct lab *lab, const char *path, uint8_t index, uint64_t generation_min)
 {
     static struct mount mount;
-    struct mount_format_options options = {path, here, shape, generation_min};
+    struct mount_format_options options = {path, here, shape, generation_min, false};
     options.identity.index = index;
     return mount_format(&mount, lab->io, &options);
 }
@@ -159,7 +159,7 @@ TEST(what_is_not_known_yet_is_not_compared_and_the_cluster_is_learned_once)
 {
     struct lab lab = lab_new(1, NULL);
     struct mount mount;
-    struct mount_format_options format = {ROOT, here, shape, 0};
+    struct mount_format_options format = {ROOT, here, shape, 0, false};
     memset(format.identity.cluster_uuid, 0, UUID_SIZE);
     EXPECT_OK(mount_format(&mount, lab.io, &format));
     struct mount_open_options unknown = {ROOT, here, 0};
@@ -268,7 +268,7 @@ TEST(format_takes_no_directory_that_holds_something)
     EXPECT_EQ(lab_named(&lab, IO_MKDIR, ROOT "/lost+found", NULL, 0), 0);
     for (size_t i = 0; i < ARRAY_LEN(files); i++) {
         struct mount mount;
-        struct mount_format_options options = {ROOT, here, shape, 0};
+        struct mount_format_options options = {ROOT, here, shape, 0, false};
         EXPECT(lab_open(&lab, &file, files[i], IO_OPEN_WRITE | IO_OPEN_CREATE) >= 0);
         io_handle_close(lab.io, &file);
         EXPECT_ERR(mount_format(&mount, lab.io, &options), EXISTS);

@@ -53,7 +53,8 @@ TEST(a_mount_point_in_a_real_directory_is_formatted_locked_entered_and_updated)
     char path[80];
     fixture_open(&fixture, &(struct uring_options){.entries = 32});
     (void)snprintf(path, sizeof path, "%s/m", fixture.path);
-    struct mount_format_options format = {path, identity, {2, 1 << 20, 64 << 10, 1 << 20, 0}, 0};
+    struct mount_format_options format = {
+        path, identity, {2, 1 << 20, 64 << 10, 1 << 20, 0}, 0, false};
     struct mount_open_options options = {path, identity, 0};
     EXPECT_ERR(mount_open(&mount, fixture.io, &options), NOT_FOUND);
     EXPECT_OK(mount_format(&mount, fixture.io, &format));

@@ -140,3 +140,118 @@ TEST(a_delete_that_one_storage_knows_reaches_the_other_and_never_goes_back)
     expect_equal();
     group_close(&group);
 }
+
+/* ---- a disk that was lost ---- */
+
+static bool is_running(struct group *it, void *context)
+{
+    (void)it;
+    return ((const struct group_house *)context)->storage->state == STATE_RUNNING;
+}
+
+static void fill(unsigned index)
+{
+    struct reconcile *reconcile = reconcile_at(index);
+    reconcile_fill(reconcile);
+    for (unsigned i = 0; i < 100 && !reconcile_is_filled(reconcile); i++)
+        group_run_for(&group, NS_PER_S);
+    EXPECT(reconcile_is_filled(reconcile));
+}
+
+TEST(an_emptied_storage_is_filled_with_every_byte_and_its_old_ids_stay_good)
+{
+    struct fid fids[2 * FILES], gone;
+    open_group(5, 2, 1);
+    for (unsigned i = 0; i < 2 * FILES;
+         i++) /* no slots of its own: nobody tells it here which are used */
+        fids[i] = group_put(&group, size_of(i) <= 16384, size_of(i), i);
+    gone = group_put(&group, 1, 3000, 77);
+    pass_at_all();
+    group_remove(&group, 1, &gone, true);
+    pass_at_all();
+    expect_equal();
+    group_kill(&group, 0, true);
+    group_wipe(&group, 0);
+    group_start(&group, 0);
+    group_introduce(&group);
+    EXPECT(group_run_until(&group, is_running, &group.houses[0]));
+    fill(0);
+    EXPECT(reconcile_at(0)->shown.bytes > 100000);
+    for (unsigned i = 0; i < 2 * FILES; i++) {
+        EXPECT_OK(group_find_err(&group, 0, &fids[i], true));
+        group_expect(&group, 0, &fids[i], size_of(i), i);
+    }
+    EXPECT_ERR(group_find_err(&group, 0, &gone, false), NOT_FOUND);
+    expect_equal();
+    group_close(&group);
+}
+
+TEST(a_filling_that_is_interrupted_goes_on_where_it_was)
+{
+    static const char *const slow[] = {"--rebuild-rate=32KiB", NULL};
+    struct fid fids[2 * FILES];
+    group.flags = slow;
+    open_group(6, 2, 1);
+    for (unsigned i = 0; i < 2 * FILES; i++)
+        fids[i] = group_put(&group, 1, size_of(i), i);
+    uint64_t taken = 0;
+    for (unsigned round = 0; round < 4; round++) {
+        reconcile_fill(reconcile_at(0));
+        group_run_for(&group, 6 * NS_PER_S);
+        taken += reconcile_at(0)->sums.taken;
+        group_kill(&group, 0, round % 2 == 0);
+        group_start(&group, 0);
+        group_introduce(&group);
+    }
+    EXPECT(taken > 4);
+    fill(0);
+    EXPECT(reconcile_at(0)->shown.taken < 2 * FILES);
+    for (unsigned i = 0; i < 2 * FILES; i++) {
+        EXPECT_OK(group_find_err(&group, 0, &fids[i], true));
+        group_expect(&group, 0, &fids[i], size_of(i), i);
+    }
+    expect_equal();
+    group_close(&group);
+    group.flags = NULL;
+}
+
+TEST(a_storage_that_is_alone_says_that_it_asked_nobody)
+{
+    open_group(7, 2, 1);
+    (void)group_put(&group, 0, 3000, 1);
+    group_stop(&group, 1);
+    group_introduce(&group);
+    EXPECT_EQ(pass(0).members, 0);
+    reconcile_fill(reconcile_at(0));
+    group_run_for(&group, 30 * NS_PER_S);
+    EXPECT(!reconcile_is_filled(reconcile_at(0)));
+    group_close(&group);
+}
+
+TEST(three_storages_become_equal_although_one_is_dead)
+{
+    open_group(8, 3, 1);
+    struct fid fid = group_put(&group, 0, 9000, 1), single = group_put(&group, 0, 50000, 2);
+    (void)pass(1);
+    group_kill(&group, 0, true); /* the third never heard of it */
+    group_introduce(&group);
+    EXPECT_EQ(pass(2).taken, 2);
+    group_expect(&group, 2, &fid, 9000, 1);
+    group_expect(&group, 2, &single, 50000, 2);
+    EXPECT_EQ(pass(1).differed, 0);
+    EXPECT_EQ(pass(2).differed, 0);
+    group_close(&group);
+}
+
+TEST(it_compares_by_itself_and_repairs)
+{
+    static const char *const often[] = {"--compare-interval=5s", NULL};
+    group.flags = often;
+    open_group(9, 2, 1);
+    struct fid fid = group_put(&group, 0, 9000, 1);
+    group_run_for(&group, 20 * NS_PER_S);
+    EXPECT_OK(group_find_err(&group, 1, &fid, true));
+    EXPECT(group_logged(&group, "reconciled"));
+    group_close(&group);
+    group.flags = NULL;
+}

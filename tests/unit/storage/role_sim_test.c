@@ -305,10 +305,15 @@ static void begin_world(uint64_t seed, uint32_t mounts)
     set_up(sim_world_new(seed), mounts);
 }
 
-static void end_world(void)
+static void free_loops(void)
 {
     for (uint16_t i = 0; i < LOOPS; i++)
         sim_loop_free(set.loops[i]);
+}
+
+static void end_world(void)
+{
+    free_loops();
     sim_world_free(set.world);
 }
 
@@ -372,6 +377,48 @@ TEST(a_disk_that_dies_while_serving_is_fenced_and_the_other_goes_on)
     stop();
     EXPECT_OK(storage_result(set.storage));
     end_world();
+}
+
+TEST(a_disk_that_cannot_be_opened_makes_its_files_offline_not_unknown)
+{
+    begin_world(4, 2);
+    start(NULL);
+    EXPECT(client_connect());
+    upload_all(CALLS);
+    client_leave();
+    stop();
+    free_loops();
+    sim_mount_faults(set.node, "/m1")->is_offline = true;
+    start(NULL);
+    EXPECT(set.has_run);
+    EXPECT(client_connect());
+    find_all(CALLS);
+    unsigned offline = 0;
+    for (uint32_t i = 0; i < CALLS; i++) {
+        bool is_out = strstr(set.calls[i].id, "/M01/") != NULL;
+        offline += is_out;
+        EXPECT_EQ(set.calls[i].err.code, is_out ? ERR_CODE_OFFLINE : ERR_CODE_OK);
+    }
+    EXPECT(offline > 0);
+    client_leave();
+    stop();
+    end_world();
+}
+
+/* The words of failed mount points, one after the other, go to loop 0 and home before loops end. */
+TEST(disks_that_fail_while_the_storage_stops_leave_nothing_under_way)
+{
+    for (uint64_t seed = 1; seed <= 10; seed++) {
+        begin_world(seed, 2);
+        start(NULL);
+        EXPECT(client_connect());
+        upload_all(CALLS);
+        client_leave();
+        sim_mount_faults(set.node, "/m0")->write_error_per_million = 1000000;
+        sim_mount_faults(set.node, "/m1")->write_error_per_million = 1000000;
+        stop();
+        end_world();
+    }
 }
 
 static void find_uploaded(uint32_t count)
