@@ -3,6 +3,10 @@
 #include "tests/lib/test.h"
 #include "tests/unit/storage/follower.h"
 
+#include <errno.h>
+
+#include "sim/sweep.h"
+
 static struct mirrors mirrors; /* large */
 
 static const size_t sizes[] = {0, 1, 100, 2048, 2049, 16 * 1024, 16 * 1024 + 1, 70000, 600000};
@@ -467,6 +471,57 @@ TEST(who_waits_for_mirrors_is_answered_when_pushing_stops)
     EXPECT(hold_is_done);
     EXPECT_EQ(hold.reached, ACK_LOCAL);
     mirrors_close(&mirrors);
+}
+
+/* ---- refusals ---- */
+
+static const size_t swept[] = {100, 3000, 40000};
+
+static bool is_level_or_failed(void *context)
+{
+    const struct stream *stream = store_lab_stream(&mirrors.stand.lab, 0);
+    (void)context;
+    return stream->state != STREAM_OPEN
+           || mirrors_push(&mirrors, 0)->held_lsn >= stream->log.lsn_durable;
+}
+
+static void run_refused(void *context, struct sim_world *world, struct sim_attempt *attempt)
+{
+    struct fid fids[ARRAY_LEN(swept)];
+    (void)context;
+    mirrors_open_in(&mirrors, world, 1);
+    for (size_t i = 0; i < ARRAY_LEN(swept); i++)
+        fids[i] = stand_upload(&mirrors.stand, swept[i], (unsigned)i);
+    mirrors_start(&mirrors);
+    sim_attempt_arm(attempt, mirrors.stand.lab.io[0]);
+    sim_world_run_for(world, 250 * NS_PER_MS);
+    (void)sim_attempt_disarm(attempt);
+    EXPECT(mirrors_push(&mirrors, 0)->held_lsn <= mirrors.followers[0].lsn);
+    EXPECT(mirrors_run_until(&mirrors, is_level_or_failed, NULL));
+    for (size_t i = 0; i < ARRAY_LEN(swept); i++) {
+        const struct follower_file *file = follower_find(&mirrors.followers[0], &fids[i].identity);
+        bool is_damaged = attempt->what == SIM_SWEEP_OPS && attempt->error == EIO;
+        EXPECT(file || is_damaged || store_lab_stream(&mirrors.stand.lab, 0)->state != STREAM_OPEN);
+        if (file)
+            follower_expect(&mirrors.followers[0], &fids[i], swept[i], (unsigned)i);
+    }
+    mirrors_close(&mirrors);
+}
+
+TEST(a_refusal_anywhere_delays_a_push_and_loses_nothing)
+{
+    struct sim_sweep sweep = {.seed = 24,
+        .kinds = BIT(IO_OPEN) | BIT(IO_READ) | BIT(IO_CONNECT) | BIT(IO_SEND) | BIT(IO_RECV),
+        .error = ENOBUFS,
+        .run = run_refused};
+    EXPECT(sim_sweep(&sweep) > 50);
+}
+
+TEST(what_the_disk_cannot_read_is_left_out_and_holds_up_nothing_behind_it)
+{
+    struct sim_sweep sweep = {
+        .seed = 25, .kinds = BIT(IO_OPEN) | BIT(IO_READ), .error = EIO, .run = run_refused};
+    EXPECT(sim_sweep(&sweep) > 20);
 }
 
 /* ---- status and lag ---- */
