@@ -439,6 +439,8 @@ void mirrors_open_in(struct mirrors *mirrors, struct sim_world *world, uint32_t 
     store_lab_options_small(&lab);
     lab.store.log_ring_size = 64 * 1024;
     lab.store.retains_log = true;
+    lab.store.log_segment_count_max = 16;
+    lab.disk.meta_ns = 2 * NS_PER_MS; /* a rename takes longer than a push */
     mirrors->stand.world = world;
     store_lab_init(&mirrors->stand.lab, world, &lab);
     EXPECT_OK(store_lab_boot(&mirrors->stand.lab));

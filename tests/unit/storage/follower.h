@@ -10,7 +10,7 @@
 #include "storage/push_hold.h"
 #include "tests/unit/storage/stand.h"
 
-enum { FOLLOWER_FILES = 64, FOLLOWER_PUSHES = 64, FOLLOWERS = 3, FOLLOWER_MISSED = 16 };
+enum { FOLLOWER_FILES = 512, FOLLOWER_PUSHES = 64, FOLLOWERS = 3, FOLLOWER_MISSED = 16 };
 
 struct follower_file {
     struct identity identity;

@@ -99,6 +99,19 @@ TEST(a_single_file_that_was_changed_since_is_left_out_and_its_change_is_stale)
     mirrors_close(&mirrors);
 }
 
+TEST(a_packed_content_that_was_overwritten_since_is_left_out_and_the_new_one_arrives)
+{
+    mirrors_open(&mirrors, 26, 1);
+    struct fid fid = stand_upload(&mirrors.stand, 5000, 1); /* the log refers to it */
+    stand_modify(&mirrors.stand, &fid, MODIFY_REPLACE, 0, 4900, 2);
+    mirrors_start(&mirrors);
+    mirrors_expect_level(&mirrors);
+    follower_expect(&mirrors.followers[0], &fid, 4900, 2);
+    EXPECT_EQ(mirrors_push(&mirrors, 0)->left_out, 1);
+    EXPECT(push_misses(mirrors_push(&mirrors, 0), 3));
+    mirrors_close(&mirrors);
+}
+
 static bool has_begun_single(void *context)
 {
     (void)context;
@@ -220,6 +233,32 @@ TEST(a_follower_that_takes_nothing_holds_nobody_up)
     mirrors.followers[0].is_deaf = false;
     mirrors_expect_level(&mirrors); /* its connection timed out meanwhile */
     EXPECT(mirrors.followers[0].follows > 1);
+    mirrors_close(&mirrors);
+}
+
+TEST(a_connection_that_stands_still_leaves_buffers_to_the_others)
+{
+    mirrors_open(&mirrors, 27, 2);
+    mirrors.options.buffer_count = PUSH_BUFFERS_MIN;
+    for (unsigned i = 0; i < 120; i++)
+        (void)stand_upload(&mirrors.stand, 1900, i % 9);
+    sim_world_net(mirrors.stand.world)->window = 8 * 1024;
+    mirrors.members.count = 1;
+    mirrors_start(&mirrors);
+    uint64_t one = 1;
+    EXPECT(mirrors_run_until(&mirrors, has_pushes, &one));
+    sim_net_clog(mirrors.stand.lab.node, mirrors.followers[0].node, 4 * NS_PER_S);
+    sim_world_run_for(mirrors.stand.world, 100 * NS_PER_MS);
+    mirrors.followers[0].is_up = false;
+    mirrors.members.count = 2;
+    mirrors.members.number++;
+    pushes_members(&mirrors.pushes, &mirrors.members);
+    uint64_t begin_ns = sim_world_now(mirrors.stand.world);
+    mirrors_expect_level(&mirrors);
+    EXPECT(sim_world_now(mirrors.stand.world) - begin_ns < NS_PER_S);
+    EXPECT(mirrors_push(&mirrors, 0)->buffers_held > 1);
+    mirrors.followers[0].is_up = true;
+    mirrors_expect_level(&mirrors);
     mirrors_close(&mirrors);
 }
 
