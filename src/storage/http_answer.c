@@ -3,6 +3,7 @@
 
 #include "base/json.h"
 #include "storage/http_op.h"
+#include "storage/internal.h"
 
 /* ---- tags ---- */
 
@@ -169,16 +170,44 @@ void http_op_fail(struct http_op *op, err_t err)
 
 /* ---- changes ---- */
 
-static const char *ack_name(uint8_t ack)
+const char *http_ack_name(uint8_t ack)
 {
     static const char *const names[] = {"none", "memory", "local", "one", "all"};
     return ack < sizeof names / sizeof names[0] ? names[ack] : "none";
 }
 
+static void hold_over(struct push_hold *hold)
+{
+    struct http_op *op = CONTAINER_OF(hold, struct http_op, hold);
+    op->tell(op);
+    http_op_close(op);
+}
+
+void http_op_changed(struct http_op *op, uint8_t ack)
+{
+    op->is_told = true;
+    push_hold_none(&op->hold, op->door->loop, ack);
+    if (op->ack < ACK_ONE)
+        op->tell(op);
+}
+
+void http_op_over(
+    struct http_op *op, err_t err, const struct stream *stream, const struct log_append *append)
+{
+    if (!op->is_told) {
+        http_op_fail(op, err);
+    } else if (op->ack < ACK_ONE) {
+        http_op_close(op);
+    } else {
+        op->hold.done = hold_over;
+        push_hold_append(&op->hold, op->door->loop, stream, append, op->ack);
+    }
+}
+
 void http_answer_change(
     struct http_op *op, unsigned status, const struct fid *fid, const struct file_result *result)
 {
-    uint8_t bytes[300];
+    uint8_t bytes[300 + PUSH_HOLDERS_TEXT_MAX];
     char id[FID_TEXT_MAX], tag[HTTP_TAG_MAX], version[HTTP_TAG_MAX], crc[9];
     struct writer body = {bytes, sizeof bytes, 0, false};
     struct json json;
@@ -193,13 +222,13 @@ void http_answer_change(
     json_text(&json, "version", version);
     json_number(&json, "size", result->size);
     json_text(&json, "crc32", crc);
-    json_text(&json, "ack", ack_name(result->ack));
+    json_text(&json, "ack", http_ack_name(op->hold.reached));
+    json_text(&json, "holders", op->hold.holders);
     json_end(&json);
     write_u8(&body, '\n');
     struct writer w = http_answer_begin(op->door->loop, op->request, status);
     if (status == 201)
         http_header_add(&w, "Location", "/%.*s", (int)size, id);
     http_header_add(&w, "ETag", "%s", tag);
-    op->is_told = true;
     reply_json(op->request, &w, span_of(bytes, body.size));
 }

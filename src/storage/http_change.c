@@ -1,5 +1,6 @@
 /* PUT, PATCH, POST and DELETE of a file that is there: on the loop that owns it. */
 #include "storage/http_op.h"
+#include "storage/internal.h"
 
 /* ---- the version that the client expects ---- */
 
@@ -16,20 +17,21 @@ static err_t read_condition(struct http_op *op, struct version *ret)
 
 /* ---- modify ---- */
 
-static void modify_told(struct modify *modify)
+static void modify_tell(struct http_op *op)
 {
-    struct http_op *op = modify->context;
+    const struct modify *modify = &op->file.modify;
     op->door->loop->counters.modifies++;
     http_answer_change(op, 200, &modify->request.fid, &modify->result);
 }
 
+static void modify_told(struct modify *modify)
+{
+    http_op_changed(modify->context, modify->result.ack);
+}
+
 static void modify_over(struct modify *modify)
 {
-    struct http_op *op = modify->context;
-    if (op->is_told)
-        http_op_close(op);
-    else
-        http_op_fail(op, modify->machine.err);
+    http_op_over(modify->context, modify->machine.err, modify->stream, &modify->append);
 }
 
 /* "Content-Range: bytes 10-19/\*": write there; ?append; ?truncate=N; PUT without one: replace. */
@@ -77,7 +79,9 @@ static void modify_begin(struct http_op *op)
     if (!err_is(err))
         err = http_nonce_of(request, &modify->request.nonce);
     if (!err_is(err))
-        err = http_ack_of(op->door->loop, request, &modify->request.ack);
+        err = http_ack_of(op->door->loop, request, &op->ack);
+    op->tell = modify_tell;
+    modify->request.ack = push_own_ack(op->ack);
     if (err_is(err)) {
         http_op_fail(op, err);
         return;
@@ -97,24 +101,24 @@ void http_modify(struct http_door *door, struct http_request *request, const str
 
 /* ---- delete ---- */
 
-static void remove_told(struct remove_file *remove)
+static void remove_tell(struct http_op *op)
 {
-    struct http_op *op = remove->context;
     struct http_request *request = op->request;
     op->door->loop->counters.deletes++;
-    op->is_told = true;
     struct writer w = http_answer_begin(op->door->loop, request, 204);
+    http_header_add(&w, "X-Cairn-Ack", "%s", http_ack_name(op->hold.reached));
     http_reply(request, &w, 0, NULL, 0, NULL);
     http_request_end(request);
 }
 
+static void remove_told(struct remove_file *remove)
+{
+    http_op_changed(remove->context, remove->result.ack);
+}
+
 static void remove_over(struct remove_file *remove)
 {
-    struct http_op *op = remove->context;
-    if (op->is_told)
-        http_op_close(op);
-    else
-        http_op_fail(op, remove->machine.err);
+    http_op_over(remove->context, remove->machine.err, remove->stream, &remove->append);
 }
 
 void http_delete(struct http_door *door, struct http_request *request, const struct fid *fid)
@@ -129,7 +133,9 @@ void http_delete(struct http_door *door, struct http_request *request, const str
     if (!err_is(err))
         err = http_nonce_of(request, &remove->nonce);
     if (!err_is(err))
-        err = http_ack_of(door->loop, request, &remove->ack);
+        err = http_ack_of(door->loop, request, &op->ack);
+    op->tell = remove_tell;
+    remove->ack = push_own_ack(op->ack);
     if (err_is(err))
         http_op_fail(op, err);
     else

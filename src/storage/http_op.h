@@ -2,6 +2,7 @@
 #ifndef CAIRN_STORAGE_HTTP_OP_H
 #define CAIRN_STORAGE_HTTP_OP_H
 
+#include "storage/push_hold.h"
 #include "storage/server.h"
 
 enum { HTTP_PART_HEAD_MAX = 256, HTTP_NAME_MAX = 256, HTTP_TAG_MAX = 48 };
@@ -38,6 +39,9 @@ struct http_op {
     struct machine *outlet_machine;
     struct version version; /* that the answer is bound to, from the first range on */
     struct http_find_answer answer;
+    uint8_t ack; /* that a change is to reach */
+    struct push_hold hold;
+    void (*tell)(struct http_op *op); /* the answer of a change: op->hold says who holds it */
     union {
         struct upload upload;
         struct find find;
@@ -63,7 +67,15 @@ void http_answer_error(struct storage_loop *loop, struct http_request *request, 
 unsigned http_status_of(err_t err);
 /** The same as one step at the end of an operation: error, or cut if something was told. */
 void http_op_fail(struct http_op *op, err_t err);
-/** Answer a change in JSON: id, version, size, CRC, level reached; and end the request. */
+/** The change has come to `ack` here: op->tell() now, or, when the operation is over and op->ack asks for
+ * mirrors, by http_op_over(). */
+void http_op_changed(struct http_op *op, uint8_t ack);
+/** The operation of a change is over: its answer went out, or waits for mirrors, or is `err`. */
+void http_op_over(
+    struct http_op *op, err_t err, const struct stream *stream, const struct log_append *append);
+/** "local" */
+const char *http_ack_name(uint8_t ack);
+/** Answer a change in JSON: id, version, size, CRC, level reached, holders; and end the request. */
 void http_answer_change(
     struct http_op *op, unsigned status, const struct fid *fid, const struct file_result *result);
 /** "\"3.1\"" */

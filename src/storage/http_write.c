@@ -1,6 +1,7 @@
 /* POST and PUT of new files. */
 #include "base/units.h"
 #include "storage/http_op.h"
+#include "storage/internal.h"
 #include "storage/placement.h"
 
 /* ---- what the request says beside its content ---- */
@@ -34,18 +35,14 @@ err_t http_ack_of(const struct storage_loop *loop, const struct http_request *re
 {
     static const char *const names[] = {"memory", "local", "one", "all"};
     struct span value = http_query_find(request->head.query, "ack");
-    (void)loop;
+    const char *text;
     if (!value.data)
         value = request->head.headers[HTTP_HEADER_ACK];
-    *ret = ACK_LOCAL;
-    if (!value.data)
-        return ERR_OK;
-    for (uint8_t i = 0; i < ARRAY_LEN(names); i++)
-        if (span_equals_text(value, names[i])) {
+    *ret = value.data ? UINT8_MAX : 0;
+    for (uint8_t i = 0; i < ARRAY_LEN(names) && value.data; i++)
+        if (span_equals_text(value, names[i]))
             *ret = (uint8_t)(i + 1);
-            return ERR_OK;
-        }
-    return ERR(USAGE, 0);
+    return push_check_ack(loop, ret, &text);
 }
 
 static int hex_of(uint8_t c)
@@ -125,11 +122,16 @@ static struct span content_type_of(const struct http_head *head)
 
 /* ---- the operation ---- */
 
-static void upload_told(struct upload *upload)
+static void upload_tell(struct http_op *op)
 {
-    struct http_op *op = upload->context;
+    const struct upload *upload = &op->file.upload;
     op->door->loop->counters.uploads++;
     http_answer_change(op, 201, &upload->result.fid, &upload->result);
+}
+
+static void upload_told(struct upload *upload)
+{
+    http_op_changed(upload->context, upload->result.ack);
 }
 
 static void upload_over(struct upload *upload)
@@ -137,10 +139,7 @@ static void upload_over(struct upload *upload)
     struct http_op *op = upload->context;
     if (err_has(upload->machine.err, ERR_CODE_IO))
         store_fence(upload->store, upload->request.mount, upload->machine.err);
-    if (op->is_told)
-        http_op_close(op);
-    else
-        http_op_fail(op, upload->machine.err);
+    http_op_over(op, upload->machine.err, upload->stream, &upload->append);
 }
 
 static void begin(struct http_op *op)
@@ -159,6 +158,9 @@ static void begin(struct http_op *op)
     err_t err = op->body.err;
     if (!err_is(err))
         err = read_options(loop, request, &upload->request);
+    op->tell = upload_tell;
+    op->ack = upload->request.ack;
+    upload->request.ack = push_own_ack(op->ack);
     if (err_is(err)) {
         http_op_fail(op, err);
         return;

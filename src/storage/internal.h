@@ -2,6 +2,7 @@
 #ifndef CAIRN_STORAGE_INTERNAL_H
 #define CAIRN_STORAGE_INTERNAL_H
 
+#include "storage/push_hold.h"
 #include "storage/server.h"
 
 enum { STORAGE_TICK_MS = 100, STORAGE_REFRESH_MS = 1000, STORAGE_STATUS_S = 60 };
@@ -29,6 +30,20 @@ void push_members_changed(struct storage_loop *loop);
 /** Nothing more is to be pushed: true when all connections are closed. */
 bool push_rest(struct storage_loop *loop);
 void push_close(struct storage_loop *loop);
+/** Is this acknowledgement level one that we can give? 0 becomes the storage's own. Errors: USAGE (no
+ * level), UNAVAILABLE (there is no mirror): *ret_text says more. */
+MUST err_t push_check_ack(const struct storage_loop *loop, uint8_t *ack, const char **ret_text);
+/** What a change itself waits for: the rest is up to the mirrors. */
+static inline uint8_t push_own_ack(uint8_t ack)
+{
+    return ack < ACK_LOCAL ? ack : ACK_LOCAL;
+}
+/** Who holds a change that has not been to mirrors: this storage, if `reached` is durable. */
+void push_hold_none(struct push_hold *hold, const struct storage_loop *loop, uint8_t reached);
+/** Wait until mirrors hold `append` (nothing was appended: what is durable now) of `stream` (NULL:
+ * nothing to wait for) at `level`, up to ack_timeout. hold->done and ->context are the caller's. */
+void push_hold_append(struct push_hold *hold, struct storage_loop *loop,
+    const struct stream *stream, const struct log_append *append, uint8_t level);
 
 /* ---- tour.c ---- */
 

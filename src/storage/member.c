@@ -23,7 +23,7 @@ static struct store_config store_config_of(const struct storage_loop *loop)
         .log_buffer_size = (uint32_t)config->log_buffer_size,
         .log_segment_count_max = (uint32_t)config->log_segments,
         .log_ring_size = (uint32_t)config->log_buffer_size,
-        .retains_log = loop->members.count > 0,
+        .retains_log = storage->has_mirrors,
         .free_slot_count = (uint32_t)config->free_slots,
         .chunk_file_count = storage->budget.chunk_files,
         .small_buffer_count = (uint32_t)config->small_buffers,

@@ -1,6 +1,7 @@
 #include "storage/native.h"
 
 #include "net/error.h"
+#include "storage/internal.h"
 #include "storage/native_op.h"
 
 uint64_t native_bytes(uint32_t request_max, uint32_t chunk_size)
@@ -135,29 +136,11 @@ static bool needs_running(uint8_t type)
     return type == MSG_UPLOAD || type == MSG_MODIFY || type == MSG_DELETE;
 }
 
-err_t native_check_ack(const struct storage_loop *loop, uint8_t *ack, const char **ret_text)
-{
-    bool has_mirrors = loop->is_push_open && pushes_mirror_count(&loop->pushes) > 0;
-    if (*ack == 0)
-        *ack = (uint8_t)(ACK_MEMORY + loop->storage->config.ack);
-    *ret_text = "no mirror holds it: this storage knows no other in its group; ask for local or "
-                "memory";
-    if ((*ack == ACK_ONE || *ack == ACK_ALL) && !has_mirrors)
-        return ERR(UNAVAILABLE, 0);
-    *ret_text = "no such acknowledgement level";
-    return *ack <= ACK_ALL ? ERR_OK : ERR(USAGE, 0);
-}
-
 /* ---- mirrors ---- */
 
 bool native_holds(struct native_op *op, uint8_t reached)
 {
-    struct text text;
-    text_init(&text, op->hold.holders, sizeof op->hold.holders);
-    if (reached >= ACK_LOCAL)
-        text_add(&text, "m%03u", op->native->loop->storage->config.machine_number);
-    op->hold.reached = reached;
-    op->hold.holder_count = 1;
+    push_hold_none(&op->hold, op->native->loop, reached);
     return op->ack >= ACK_ONE;
 }
 
@@ -172,12 +155,9 @@ static void hold_over(struct push_hold *hold)
 void native_hold(struct native_op *op, const struct stream *stream, const struct log_append *append,
     void (*reply)(struct native_op *op))
 {
-    struct storage_loop *loop = op->native->loop;
-    op->hold.level = op->ack;
-    op->hold.deadline_ns = io_now(loop->io) + loop->storage->config.ack_timeout_ns;
     op->hold.done = hold_over;
     op->hold.context = reply;
-    push_hold_wait(&op->hold, &loop->pushes, stream, append->record.lsn);
+    push_hold_append(&op->hold, op->native->loop, stream, append, op->ack);
 }
 
 err_t native_fid(struct storage_loop *loop, struct span text, struct fid *ret)

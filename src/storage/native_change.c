@@ -1,4 +1,5 @@
 /* MODIFY and DELETE: on the loop that owns the file. */
+#include "storage/internal.h"
 #include "storage/native_op.h"
 
 /* Decoding and owner are the same for both. False: the request was answered or moved. */
@@ -7,7 +8,7 @@ static bool admit(struct storage_loop *loop, struct net_request *request, err_t 
 {
     const char *text = NULL;
     if (!err_is(err))
-        err = native_check_ack(loop, ack, &text);
+        err = push_check_ack(loop, ack, &text);
     if (!err_is(err)) {
         text = NULL;
         err = native_fid(loop, id, ret);
@@ -71,7 +72,7 @@ static void modify_begin(struct native_op *op, const struct msg_modify *msg, con
         .offset = msg->offset,
         .if_version = msg->if_version,
         .nonce = msg->nonce,
-        .ack = native_own_ack(msg->ack),
+        .ack = push_own_ack(msg->ack),
         .size_known = msg->size_known != 0,
         .size = msg->size,
         .crc_known = msg->crc_known != 0,
@@ -144,7 +145,7 @@ void native_delete(struct native *native, struct net_request *request)
     op->file.remove = (struct remove_file){.fid = fid,
         .if_version = msg.if_version,
         .nonce = msg.nonce,
-        .ack = native_own_ack(msg.ack),
+        .ack = push_own_ack(msg.ack),
         .on_result = remove_told,
         .done = remove_over,
         .context = op};

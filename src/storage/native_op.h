@@ -117,14 +117,6 @@ void native_refuse_saying(
 MUST err_t native_fid(struct storage_loop *loop, struct span text, struct fid *ret);
 /** If another loop owns the file: move the request there. True: it is gone from here. */
 bool native_moves(struct storage_loop *loop, struct net_request *request, const struct fid *fid);
-/** Is this acknowledgement level one that we can give? 0 becomes the storage's own. Errors: USAGE (no
- * level), UNAVAILABLE (there is no mirror): *ret_text says more. */
-MUST err_t native_check_ack(const struct storage_loop *loop, uint8_t *ack, const char **ret_text);
-/** What the change itself waits for: the rest is up to the mirrors. */
-static inline uint8_t native_own_ack(uint8_t ack)
-{
-    return ack < ACK_LOCAL ? ack : ACK_LOCAL;
-}
 /** Does op->ack ask for mirrors? Then, when the change is over, native_hold(). Else op->hold tells at
  * once who holds it: this storage, if `reached` is durable. */
 bool native_holds(struct native_op *op, uint8_t reached);

@@ -1,5 +1,6 @@
 /* UPLOAD: a mount point is chosen, content is pulled from the request's frames. */
 #include "base/units.h"
+#include "storage/internal.h"
 #include "storage/native_op.h"
 #include "storage/placement.h"
 
@@ -51,7 +52,7 @@ static void upload_over(struct upload *upload)
 static err_t check(const struct storage_loop *loop, struct msg_upload *msg, const char **ret_text)
 {
     const struct storage_config *config = &loop->storage->config;
-    TRY(native_check_ack(loop, &msg->ack, ret_text));
+    TRY(push_check_ack(loop, &msg->ack, ret_text));
     *ret_text = "a suffix is up to 6 letters, digits, _ and -";
     if (!suffix_is_valid(msg->suffix))
         return ERR(USAGE, 0);
@@ -99,7 +100,7 @@ static void start(struct native_op *op, const struct msg_upload *msg, uint8_t mo
         .suffix = msg->suffix,
         .expires = msg->expires,
         .nonce = msg->nonce,
-        .ack = native_own_ack(msg->ack),
+        .ack = push_own_ack(msg->ack),
         .is_mutable = msg->is_mutable == 2 ? config->mutable_files : msg->is_mutable == 1,
         .size_known = msg->size_known != 0,
         .size = msg->size,

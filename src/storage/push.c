@@ -69,15 +69,17 @@ bool push_holds(const struct push *push, uint64_t lsn)
 static void take_pushed(struct push_call *call, const struct msg_pushed *pushed, struct span missed)
 {
     struct push *push = call->push;
-    if (pushed->held_lsn > push->sent_lsn || pushed->kept_lsn > pushed->held_lsn) {
+    if (pushed->held_lsn > push->stream->stream->log.lsn_durable) {
         push_lose(push, ERR(PROTOCOL, 0));
         return;
     }
+    /* more than this connection has sent: pushes of the one before were still at work */
+    uint64_t held = pushed->held_lsn < push->sent_lsn ? pushed->held_lsn : push->sent_lsn;
     for (size_t i = 0; i + 8 <= missed.size; i += 8)
         push_note_missed(push, get_u64(missed.data + i));
-    if (push->held_lsn < pushed->held_lsn)
-        push->held_lsn = pushed->held_lsn;
-    push->kept_lsn = pushed->kept_lsn;
+    if (push->held_lsn < held)
+        push->held_lsn = held;
+    push->kept_lsn = pushed->kept_lsn < held ? pushed->kept_lsn : held;
     push->has_kept = true;
     push->retry_ns = 0;
     push_retain(push->stream);

@@ -60,3 +60,36 @@ void push_close(struct storage_loop *loop)
         pushes_fini(&loop->pushes);
     loop->is_push_open = false;
 }
+
+/* ---- write concern, for the doors ---- */
+
+err_t push_check_ack(const struct storage_loop *loop, uint8_t *ack, const char **ret_text)
+{
+    bool has_mirrors = loop->is_push_open && pushes_mirror_count(&loop->pushes) > 0;
+    if (*ack == 0)
+        *ack = (uint8_t)(ACK_MEMORY + loop->storage->config.ack);
+    *ret_text = "no mirror holds it: this storage knows no other in its group; ask for local or "
+                "memory";
+    if ((*ack == ACK_ONE || *ack == ACK_ALL) && !has_mirrors)
+        return ERR(UNAVAILABLE, 0);
+    *ret_text = "no such acknowledgement level";
+    return *ack <= ACK_ALL ? ERR_OK : ERR(USAGE, 0);
+}
+
+void push_hold_none(struct push_hold *hold, const struct storage_loop *loop, uint8_t reached)
+{
+    struct text text;
+    text_init(&text, hold->holders, sizeof hold->holders);
+    if (reached >= ACK_LOCAL)
+        text_add(&text, "m%03u", loop->storage->config.machine_number);
+    hold->reached = reached;
+    hold->holder_count = 1;
+}
+
+void push_hold_append(struct push_hold *hold, struct storage_loop *loop,
+    const struct stream *stream, const struct log_append *append, uint8_t level)
+{
+    hold->level = level;
+    hold->deadline_ns = io_now(loop->io) + loop->storage->config.ack_timeout_ns;
+    push_hold_wait(hold, &loop->pushes, stream, append->record.lsn);
+}

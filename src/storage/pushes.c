@@ -224,6 +224,8 @@ static void set_member(struct push *push, const struct member *member)
         push->machine = member->machine;
         push->owner.peer_machine = member->machine;
     }
+    if (memcmp(push->uuid.bytes, member->uuid.bytes, sizeof push->uuid.bytes) != 0)
+        push->has_kept = false; /* another storage with its number */
     if (!is_same(push, member)) {
         push->uuid = member->uuid;
         push->address = member->address;

@@ -296,6 +296,7 @@ static err_t open_office(struct storage *storage)
         note_failure(storage, err, "cairn.members cannot be read by this version of cairn");
         return err;
     }
+    storage->has_mirrors = roster_member_count(&storage->membership.roster) > 0;
     return check_streams(storage);
 }
 

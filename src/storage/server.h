@@ -187,6 +187,8 @@ struct storage {
     struct storage_mount_plan plan[STORAGE_MOUNTS_MAX];
     struct nonce uuid;
     uint64_t incarnation;
+    bool
+        has_mirrors; /* members were known at the start: their logs are kept from the first moment on */
     struct storage_filling filling;
     struct storage_tour tour;
     struct survey survey;

@@ -81,6 +81,26 @@ TEST(sixty_four_descriptors_are_enough_for_one_loop)
     EXPECT(budget.descriptor_sum <= 64);
 }
 
+TEST(mirrors_are_counted_and_where_there_is_no_room_for_them_it_is_said)
+{
+    char data[1024];
+    struct text text;
+    set_up(1);
+    config.peers_max = 4;
+    config.push_buffers = 16;
+    EXPECT_OK(make(2, 0, 20000));
+    EXPECT_EQ(budget.peers_max, 4);
+    EXPECT_EQ(budget.descriptors[STORAGE_DESCRIPTORS_MIRRORS], 2 * 2 * 4);
+    EXPECT(budget.memory[STORAGE_MEMORIES_MIRRORS] > 2 * 16 * 256 * KIB);
+    EXPECT_EQ(budget.descriptor_sum, sum());
+    EXPECT_OK(make(1, 2, 64));
+    EXPECT_EQ(budget.peers_max, 0);
+    EXPECT_EQ(budget.memory[STORAGE_MEMORIES_MIRRORS], 0);
+    text_init(&text, data, sizeof data);
+    storage_budget_print_descriptors(&budget, &text);
+    EXPECT(strstr(data, "room for 0 mirrors") != NULL);
+}
+
 TEST(too_few_descriptors_are_refused_with_the_number_that_is_needed)
 {
     char data[1024];

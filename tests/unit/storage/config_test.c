@@ -80,6 +80,8 @@ TEST(what_cannot_be_names_key_and_remedy)
     expect_problem(FLAGS("--mount=/a", "--checkpoint-bytes=1GiB"), "raise log_segments");
     expect_problem(FLAGS("--mount=/a", "--inline-max=512KiB"), "give at most single_min");
     expect_problem(FLAGS("--mount=/a", "--chunk-size=128KiB"), "lower single_min");
+    expect_problem(FLAGS("--mount=/a", "--push-window=22:00"), "write 22:00-06:00");
+    expect_problem(FLAGS("--mount=/a", "--push-rate=1KiB"), "push_rate: give at least");
     expect_problem(FLAGS("--balance=loop"), "mount is missing");
 }
 

@@ -428,12 +428,22 @@ static void on_ahead(void *context, const struct push *push)
 
 void mirrors_open(struct mirrors *mirrors, uint64_t seed, uint32_t count)
 {
+    mirrors_open_in(mirrors, sim_world_new(seed), count);
+    mirrors->owns_world = true;
+}
+
+void mirrors_open_in(struct mirrors *mirrors, struct sim_world *world, uint32_t count)
+{
     struct store_lab_options lab;
     *mirrors = (struct mirrors){.follower_count = count};
     store_lab_options_small(&lab);
     lab.store.log_ring_size = 64 * 1024;
     lab.store.retains_log = true;
-    stand_open(&mirrors->stand, seed, &lab);
+    lab.store.log_segment_count_max = 16;
+    lab.disk.meta_ns = 2 * NS_PER_MS; /* a rename takes longer than a push */
+    mirrors->stand.world = world;
+    store_lab_init(&mirrors->stand.lab, world, &lab);
+    EXPECT_OK(store_lab_boot(&mirrors->stand.lab));
     *sim_world_net(mirrors->stand.world) = (struct sim_net_options){.delay_ns = 100 * NS_PER_US,
         .stall_max_ns = 30 * NS_PER_S,
         .window = 256 * 1024,
@@ -491,7 +501,9 @@ void mirrors_close(struct mirrors *mirrors)
         mirrors_stop(mirrors);
     for (uint32_t i = 0; i < mirrors->follower_count; i++)
         follower_close(&mirrors->followers[i], mirrors->stand.world);
-    stand_close(&mirrors->stand);
+    EXPECT(store_lab_close(&mirrors->stand.lab));
+    if (mirrors->owns_world)
+        sim_world_free(mirrors->stand.world);
 }
 
 struct push *mirrors_push(struct mirrors *mirrors, uint32_t follower)

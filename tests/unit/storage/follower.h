@@ -10,7 +10,7 @@
 #include "storage/push_hold.h"
 #include "tests/unit/storage/stand.h"
 
-enum { FOLLOWER_FILES = 64, FOLLOWER_PUSHES = 64, FOLLOWERS = 3, FOLLOWER_MISSED = 16 };
+enum { FOLLOWER_FILES = 512, FOLLOWER_PUSHES = 64, FOLLOWERS = 3, FOLLOWER_MISSED = 16 };
 
 struct follower_file {
     struct identity identity;
@@ -69,18 +69,19 @@ struct mirrors {
     struct follower followers[FOLLOWERS];
     uint32_t follower_count;
     uint32_t aheads;
-    bool is_open;
+    bool is_open, owns_world;
 };
 
-/** A store, `count` followers, no connection yet. `lab` NULL: small sizes. */
+/** A store, `count` followers, no connection yet. */
 void mirrors_open(struct mirrors *mirrors, uint64_t seed, uint32_t count);
+/** The same in a world that is the caller's, also after the close. */
+void mirrors_open_in(struct mirrors *mirrors, struct sim_world *world, uint32_t count);
 /** Begin to push with mirrors->options, which may have been changed. */
 void mirrors_start(struct mirrors *mirrors);
 void mirrors_stop(struct mirrors *mirrors);
 void mirrors_close(struct mirrors *mirrors);
 
 struct push *mirrors_push(struct mirrors *mirrors, uint32_t follower);
-bool mirrors_are_equal(struct mirrors *mirrors);
 /** Turn until every follower that is up has everything. */
 void mirrors_expect_level(struct mirrors *mirrors);
 bool mirrors_run_until(struct mirrors *mirrors, bool (*is_true)(void *context), void *context);

@@ -3,6 +3,10 @@
 #include "tests/lib/test.h"
 #include "tests/unit/storage/follower.h"
 
+#include <errno.h>
+
+#include "sim/sweep.h"
+
 static struct mirrors mirrors; /* large */
 
 static const size_t sizes[] = {0, 1, 100, 2048, 2049, 16 * 1024, 16 * 1024 + 1, 70000, 600000};
@@ -92,6 +96,19 @@ TEST(a_single_file_that_was_changed_since_is_left_out_and_its_change_is_stale)
     EXPECT(follower_find(&mirrors.followers[0], &fid.identity)->is_stale);
     EXPECT(follower_find(&mirrors.followers[0], &gone.identity)->is_deleted);
     EXPECT_EQ(mirrors_push(&mirrors, 0)->left_out, 3);
+    mirrors_close(&mirrors);
+}
+
+TEST(a_packed_content_that_was_overwritten_since_is_left_out_and_the_new_one_arrives)
+{
+    mirrors_open(&mirrors, 26, 1);
+    struct fid fid = stand_upload(&mirrors.stand, 5000, 1); /* the log refers to it */
+    stand_modify(&mirrors.stand, &fid, MODIFY_REPLACE, 0, 4900, 2);
+    mirrors_start(&mirrors);
+    mirrors_expect_level(&mirrors);
+    follower_expect(&mirrors.followers[0], &fid, 4900, 2);
+    EXPECT_EQ(mirrors_push(&mirrors, 0)->left_out, 1);
+    EXPECT(push_misses(mirrors_push(&mirrors, 0), 3));
     mirrors_close(&mirrors);
 }
 
@@ -216,6 +233,32 @@ TEST(a_follower_that_takes_nothing_holds_nobody_up)
     mirrors.followers[0].is_deaf = false;
     mirrors_expect_level(&mirrors); /* its connection timed out meanwhile */
     EXPECT(mirrors.followers[0].follows > 1);
+    mirrors_close(&mirrors);
+}
+
+TEST(a_connection_that_stands_still_leaves_buffers_to_the_others)
+{
+    mirrors_open(&mirrors, 27, 2);
+    mirrors.options.buffer_count = PUSH_BUFFERS_MIN;
+    for (unsigned i = 0; i < 120; i++)
+        (void)stand_upload(&mirrors.stand, 1900, i % 9);
+    sim_world_net(mirrors.stand.world)->window = 8 * 1024;
+    mirrors.members.count = 1;
+    mirrors_start(&mirrors);
+    uint64_t one = 1;
+    EXPECT(mirrors_run_until(&mirrors, has_pushes, &one));
+    sim_net_clog(mirrors.stand.lab.node, mirrors.followers[0].node, 4 * NS_PER_S);
+    sim_world_run_for(mirrors.stand.world, 100 * NS_PER_MS);
+    mirrors.followers[0].is_up = false;
+    mirrors.members.count = 2;
+    mirrors.members.number++;
+    pushes_members(&mirrors.pushes, &mirrors.members);
+    uint64_t begin_ns = sim_world_now(mirrors.stand.world);
+    mirrors_expect_level(&mirrors);
+    EXPECT(sim_world_now(mirrors.stand.world) - begin_ns < NS_PER_S);
+    EXPECT(mirrors_push(&mirrors, 0)->buffers_held > 1);
+    mirrors.followers[0].is_up = true;
+    mirrors_expect_level(&mirrors);
     mirrors_close(&mirrors);
 }
 
@@ -467,6 +510,57 @@ TEST(who_waits_for_mirrors_is_answered_when_pushing_stops)
     EXPECT(hold_is_done);
     EXPECT_EQ(hold.reached, ACK_LOCAL);
     mirrors_close(&mirrors);
+}
+
+/* ---- refusals ---- */
+
+static const size_t swept[] = {100, 3000, 40000};
+
+static bool is_level_or_failed(void *context)
+{
+    const struct stream *stream = store_lab_stream(&mirrors.stand.lab, 0);
+    (void)context;
+    return stream->state != STREAM_OPEN
+           || mirrors_push(&mirrors, 0)->held_lsn >= stream->log.lsn_durable;
+}
+
+static void run_refused(void *context, struct sim_world *world, struct sim_attempt *attempt)
+{
+    struct fid fids[ARRAY_LEN(swept)];
+    (void)context;
+    mirrors_open_in(&mirrors, world, 1);
+    for (size_t i = 0; i < ARRAY_LEN(swept); i++)
+        fids[i] = stand_upload(&mirrors.stand, swept[i], (unsigned)i);
+    mirrors_start(&mirrors);
+    sim_attempt_arm(attempt, mirrors.stand.lab.io[0]);
+    sim_world_run_for(world, 250 * NS_PER_MS);
+    (void)sim_attempt_disarm(attempt);
+    EXPECT(mirrors_push(&mirrors, 0)->held_lsn <= mirrors.followers[0].lsn);
+    EXPECT(mirrors_run_until(&mirrors, is_level_or_failed, NULL));
+    for (size_t i = 0; i < ARRAY_LEN(swept); i++) {
+        const struct follower_file *file = follower_find(&mirrors.followers[0], &fids[i].identity);
+        bool is_damaged = attempt->what == SIM_SWEEP_OPS && attempt->error == EIO;
+        EXPECT(file || is_damaged || store_lab_stream(&mirrors.stand.lab, 0)->state != STREAM_OPEN);
+        if (file)
+            follower_expect(&mirrors.followers[0], &fids[i], swept[i], (unsigned)i);
+    }
+    mirrors_close(&mirrors);
+}
+
+TEST(a_refusal_anywhere_delays_a_push_and_loses_nothing)
+{
+    struct sim_sweep sweep = {.seed = 24,
+        .kinds = BIT(IO_OPEN) | BIT(IO_READ) | BIT(IO_CONNECT) | BIT(IO_SEND) | BIT(IO_RECV),
+        .error = ENOBUFS,
+        .run = run_refused};
+    EXPECT(sim_sweep(&sweep) > 50);
+}
+
+TEST(what_the_disk_cannot_read_is_left_out_and_holds_up_nothing_behind_it)
+{
+    struct sim_sweep sweep = {
+        .seed = 25, .kinds = BIT(IO_OPEN) | BIT(IO_READ), .error = EIO, .run = run_refused};
+    EXPECT(sim_sweep(&sweep) > 20);
 }
 
 /* ---- status and lag ---- */
