@@ -9,7 +9,7 @@ static struct reconcile *reconcile_of(struct io_message *message)
     return CONTAINER_OF(message, struct reconcile, message);
 }
 
-static void send(struct reconcile *reconcile, uint16_t to,
+static void post_to(struct reconcile *reconcile, uint16_t to,
     void (*deliver)(struct io *here, struct io_message *message))
 {
     struct storage *storage = reconcile->storage;
@@ -118,7 +118,7 @@ static void raise_arrived(struct io *here, struct io_message *message)
         if (may_raise(reconcile, &reconcile->least.rows[i]))
             raise_position(loop, &reconcile->least.rows[i]);
     if (reconcile->at + 1u < reconcile->storage->loop_count)
-        send(reconcile, (uint16_t)(reconcile->at + 1), raise_arrived);
+        post_to(reconcile, (uint16_t)(reconcile->at + 1), raise_arrived);
     else
         end_pass(reconcile);
 }
@@ -151,7 +151,7 @@ static void home_at_the_end(struct io *here, struct io_message *message)
 
 static void end_pass(struct reconcile *reconcile)
 {
-    send(reconcile, 0, home_at_the_end);
+    post_to(reconcile, 0, home_at_the_end);
 }
 
 /* Who is not there, or being filled itself, has nothing to tell. */
@@ -180,13 +180,13 @@ static void go_on(struct reconcile *reconcile)
         reconcile->has_failed = false;
         reconcile->patience_ns =
             io_now(reconcile->storage->loops[0].io) + RECONCILE_PATIENCE_MS * NS_PER_MS;
-        send(reconcile, 0, survey_arrived);
+        post_to(reconcile, 0, survey_arrived);
         return;
     }
     reconcile->was_complete = sums->members > 0 && sums->members_failed == 0 && sums->failed == 0
                               && !is_to_stop(reconcile);
     if (reconcile->was_complete)
-        send(reconcile, 0, raise_arrived);
+        post_to(reconcile, 0, raise_arrived);
     else
         end_pass(reconcile);
 }
@@ -237,9 +237,9 @@ static void survey_arrived(struct io *here, struct io_message *message)
     positions_write(reconcile->loop, &page);
     reconcile->link.size = page.size;
     if (reconcile->at + 1u < reconcile->storage->loop_count)
-        send(reconcile, (uint16_t)(reconcile->at + 1), survey_arrived);
+        post_to(reconcile, (uint16_t)(reconcile->at + 1), survey_arrived);
     else
-        send(reconcile, 0, survey_home);
+        post_to(reconcile, 0, survey_home);
 }
 
 /* ---- the loops, one after the other ---- */
@@ -267,9 +267,9 @@ void reconcile_visited(struct reconcile *reconcile)
 {
     bool is_last = reconcile->at + 1u >= reconcile->storage->loop_count;
     if (reconcile->has_failed || (is_last && !reconcile->asks_positions))
-        send(reconcile, 0, home_from_visits);
+        post_to(reconcile, 0, home_from_visits);
     else
-        send(reconcile, reconcile->asks_positions ? 0 : (uint16_t)(reconcile->at + 1),
+        post_to(reconcile, reconcile->asks_positions ? 0 : (uint16_t)(reconcile->at + 1),
             visit_arrived);
 }
 
