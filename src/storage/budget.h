@@ -61,6 +61,7 @@ enum {
     STORAGE_LISTENER_DESCRIPTORS = 2 + LISTENER_REFUSALS, /* with one just accepted */
     STORAGE_ADMIN_DESCRIPTORS = 4,
     STORAGE_MIRROR_DESCRIPTORS = 2,
+    STORAGE_INTAKE_DESCRIPTORS = 2, /* a single file that is made, its directory */
 };
 
 struct storage_budget_request {

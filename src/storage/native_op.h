@@ -6,6 +6,7 @@
 #ifndef CAIRN_STORAGE_NATIVE_OP_H
 #define CAIRN_STORAGE_NATIVE_OP_H
 
+#include "storage/follow.h"
 #include "storage/harvest.h"
 #include "storage/list.h"
 #include "storage/push_hold.h"
@@ -97,6 +98,7 @@ struct native_op {
         struct native_positions positions;
         struct harvest harvest;
         struct native_fetch fetch;
+        struct follow_push push;
     } file;
 };
 

@@ -35,3 +35,5 @@ cairn_test(storage_intake_swarm_test SOURCES unit/storage/intake_swarm_test.c
     LINKS cairn_sim_store TIMEOUT 300)
 cairn_test(storage_push_gate_test SOURCES unit/storage/push_gate_test.c LINKS cairn_storage)
 cairn_test(storage_roster_test SOURCES unit/storage/roster_test.c LINKS cairn_storage)
+cairn_test(storage_mirror_test SOURCES unit/storage/mirror_test.c unit/storage/group.c
+    LINKS cairn_sim cairn_storage)
