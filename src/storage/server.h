@@ -140,7 +140,7 @@ struct storage_loop {
     struct members members; /* of the group, but this storage */
     void (*members_hooks[MEMBERS_HOOKS_MAX])(struct storage_loop *loop);
     uint32_t members_hook_count;
-    struct pushes pushes; /* if is_push_open */
+    struct pushes pushes;   /* if is_push_open */
     struct follows follows; /* if is_follow_open */
     /* a mirror knows more of a stream of this loop than we do: state was lost here. May be NULL */
     void (*on_behind_itself)(struct storage_loop *loop, uint32_t machine);
