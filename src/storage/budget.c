@@ -200,6 +200,7 @@ static void sum_memory(const struct storage_budget_request *request, struct stor
     size_t small = sizeof(struct net_buffer) + NET_SMALL_SIZE;
     size_t large = sizeof(struct net_buffer) + NET_LARGE_SIZE;
     terms[STORAGE_MEMORIES_LOOPS] = loops * sizeof(struct store_mount) * STORE_MOUNTS_MAX
+                                    + loops * recent_bytes(STORAGE_RECENT_UPLOADS)
                                     + config->mount_count * sizeof(struct mount)
                                     + SURVEY_ROWS_MAX * sizeof(struct survey_row);
     terms[STORAGE_MEMORIES_CONNECTIONS] =

@@ -55,6 +55,7 @@ enum {
     STORAGE_CONNECTIONS_MIN = 4,
     STORAGE_REQUESTS_MIN = 2,
     STORAGE_STREAM_DESCRIPTORS = 8,  /* log 3, chunk maker 2, checkpoint 2, dirty single 1 */
+    STORAGE_RECENT_UPLOADS = 16384,  /* of each loop, remembered by nonce: about 2.5 MiB */
     STORAGE_STREAM_CHUNK_FILES = 4,  /* active, sealing, next, making */
     STORAGE_REQUEST_DESCRIPTORS = 4, /* a modify of a single: old, new, its directory, the change */
     STORAGE_REQUEST_CHUNK_FILES = 3, /* home, target, freed */

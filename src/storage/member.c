@@ -25,6 +25,7 @@ static struct store_config store_config_of(const struct storage_loop *loop)
         .log_ring_size = (uint32_t)config->log_buffer_size,
         .retains_log = storage->has_mirrors,
         .free_slot_count = (uint32_t)config->free_slots,
+        .recent_count = STORAGE_RECENT_UPLOADS,
         .chunk_file_count = storage->budget.chunk_files,
         .small_buffer_count = (uint32_t)config->small_buffers,
         .work_buffer_count = (uint32_t)config->work_buffers,
