@@ -20,6 +20,7 @@ void store_lab_options_small(struct store_lab_options *options)
             .log_buffer_size = 32 * 1024,
             .log_segment_count_max = 6,
             .free_slot_count = 64,
+            .recent_count = 64,
             .chunk_file_count = 24,
             .small_buffer_count = 8,
             .work_buffer_count = 8,

@@ -237,6 +237,8 @@ static void start_request(struct client_op *op)
         &fields, &data, has_piece && op->piece_size > 0 ? 1 : 0);
     if (err_is(op->call_err))
         return;
+    if (op->type == MSG_UPLOAD)
+        op->request.upload.is_retry = 1; /* from here on: the server looks whether it has it */
     if (has_piece)
         count_sent(op);
     else

@@ -58,6 +58,7 @@ static err_t prepare_upload(struct client_op *op)
     if (!suffix_is_valid(upload->suffix)
         || !span_to_text(upload->pool, op->route.name, sizeof op->route.name))
         return ERR(USAGE, 0);
+    upload->is_retry = !nonce_is_none(&upload->nonce); /* given by the caller: a repetition */
     upload->nonce = op->nonce;
     return texts > TEXTS_MAX ? ERR(TOO_LARGE, 0) : ERR_OK;
 }

@@ -7,8 +7,8 @@ const char *readiness_wait_text(enum readiness_wait wait)
     static const char *const texts[READINESS_WAIT_COUNT] = {
         [READINESS_WAITS_NOT] = "",
         [READINESS_WAITS_FOR_TRACKER] =
-            "its disks are new and no tracker has answered: it cannot know whether its group has "
-            "other members",
+            ("its disks are new and no tracker has answered: it cannot know whether its group has "
+             "other members"),
         [READINESS_WAITS_FOR_MEMBERS] = "it asks the members of its group",
         [READINESS_WAITS_FOR_A_MEMBER] =
             "its disks are new and no member of its group can be reached",

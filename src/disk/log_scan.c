@@ -233,8 +233,11 @@ static err_t visit_batch(struct log_scan *scan, struct span batch, const struct 
         TRY(record_decode(span_of(batch.data + at, batch.size - at), &record, &size));
         at += size;
         scan->lsn_next = record.lsn + 1;
-        if (record.lsn <= visitor->lsn)
+        if (record.lsn <= visitor->lsn) {
+            if (scan->skim)
+                scan->skim(visitor->context, &record);
             continue;
+        }
         scan->records++;
         if (visitor->visit)
             TRY(visitor->visit(visitor->context, &record));

@@ -19,6 +19,8 @@ struct log_scan {
     uint8_t stream;
     uint8_t storage_uuid[16], mount_uuid[16];
     uint32_t segment_size, buffer_size; /* bytes; a larger batch is read with a larger buffer */
+    /* called for records at or below the `lsn` of log_scan_run that are read anyway. May be NULL */
+    void (*skim)(void *context, const struct record *record);
     /* found by log_scan_open */
     struct log_segment files[LOG_SEGMENTS_MAX]; /* all files, by number; last_lsn as found */
     struct log_segment_header headers[LOG_SEGMENTS_MAX]; /* number 0: a spare */

@@ -192,6 +192,7 @@ static err_t survey_log(void *context, struct single_survey *survey)
 {
     struct recovery *recovery = context;
     struct log_scan again = recovery->scan;
+    again.skim = NULL;
     return log_scan_run(&again, recovery->header.lsn, survey_visit, survey);
 }
 
@@ -223,6 +224,12 @@ static void apply_floors(struct recovery *recovery)
         stream->chunks.next_number = floor->chunk + 1;
 }
 
+static void skim_record(void *context, const struct record *record)
+{
+    struct recovery *recovery = context;
+    stream_tell_upload(recovery->stream, record);
+}
+
 static err_t replay(struct recovery *recovery)
 {
     struct stream *stream = recovery->stream;
@@ -250,6 +257,7 @@ static void recovery_init(struct recovery *recovery, struct stream *stream)
             .mem = options->mem,
             .owner = &stream->owner,
             .root = options->root,
+            .skim = skim_record,
             .stream = options->stream,
             .segment_size = options->log_segment_size,
             .buffer_size = options->log_buffer_size},

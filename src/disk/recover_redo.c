@@ -148,6 +148,7 @@ err_t recovery_redo_record(void *context, const struct record *record)
     redo_live(recovery, record);
     recovery->lacks_digests |= record_is_change(record) && !(record->flags & RECORD_EXTENDED);
     stream_take_effect(stream, record);
+    stream_tell_upload(stream, record);
     TRY(redo_packed(recovery, record));
     return single_redo(&recovery->singles, record);
 }

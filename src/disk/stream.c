@@ -171,6 +171,7 @@ static void on_log_commit(void *context, const struct record *record)
     struct stream *stream = context;
     stream_take_effect(stream, record);
     stream_note_watermark(stream, record);
+    stream_tell_upload(stream, record);
 }
 
 static void on_log_batch(void *context, uint64_t first_lsn, struct span records)

@@ -65,6 +65,9 @@ struct stream_options {
     /* the stream is about to know a source, at recovery before any file of it is looked for; an error
      * refuses it. May be NULL */
     err_t (*on_source)(struct stream *stream, const struct source_key *key);
+    /* a record of an upload is durable. Recovery calls it as well, for what it replays and for what it
+     * reads behind the checkpoint on its way. May be NULL */
+    void (*on_upload)(struct stream *stream, const struct record *record);
     void *context; /* the caller's */
 };
 
@@ -283,6 +286,13 @@ void stream_watch_kick(struct stream *stream);
 /** Begin and end the machine that tells them: for stream_open and close. */
 void stream_watch_start(struct stream *stream);
 void stream_watch_stop(struct stream *stream);
+/** A record is durable (or was, before this start): tells on_upload. */
+static inline void stream_tell_upload(struct stream *stream, const struct record *record)
+{
+    if (record->kind == RECORD_UPLOAD && stream->options.on_upload)
+        stream->options.on_upload(stream, record);
+}
+
 /** A record is durable: the watermark that it carries holds from here on. */
 void stream_note_watermark(struct stream *stream, const struct record *record);
 /** Renew the lease of ids, if that is not under way and there is room. */

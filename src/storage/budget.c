@@ -6,6 +6,7 @@
 #include "disk/maker.h"
 #include "disk/mount.h"
 #include "net/connection.h"
+#include "storage/follow.h"
 #include "storage/http_door.h"
 #include "storage/native.h"
 #include "storage/pull.h"
@@ -45,10 +46,16 @@ static uint64_t sum_of(const uint64_t *terms, size_t count)
 
 /* ---- descriptors ---- */
 
+static uint32_t intakes_of_loop(const struct storage_budget *budget)
+{
+    return budget->peers_max > 0 ? FOLLOW_INTAKES + STORE_EVICTIONS : 0;
+}
+
 static uint32_t least_chunk_files(const struct storage_budget *budget, uint32_t requests)
 {
     uint32_t streams = (budget->stream_count + budget->loops - 1) / budget->loops;
-    return STORAGE_STREAM_CHUNK_FILES * streams + STORAGE_REQUEST_CHUNK_FILES * requests;
+    return STORAGE_STREAM_CHUNK_FILES * streams
+           + STORAGE_REQUEST_CHUNK_FILES * (requests + intakes_of_loop(budget));
 }
 
 static void sum_descriptors(
@@ -74,7 +81,8 @@ static void sum_descriptors(
     terms[STORAGE_DESCRIPTORS_SINGLE_FILES] =
         loops * STORAGE_REQUEST_DESCRIPTORS * budget->request_max;
     terms[STORAGE_DESCRIPTORS_MIRRORS] =
-        (uint64_t)STORAGE_MIRROR_DESCRIPTORS * budget->stream_count * budget->peers_max;
+        (uint64_t)STORAGE_MIRROR_DESCRIPTORS * budget->stream_count * budget->peers_max
+        + loops * STORAGE_INTAKE_DESCRIPTORS * intakes_of_loop(budget);
     terms[STORAGE_DESCRIPTORS_ADMIN] = STORAGE_ADMIN_DESCRIPTORS;
     budget->descriptor_sum = sum_of(terms, STORAGE_DESCRIPTORS_COUNT);
 }
@@ -173,9 +181,13 @@ static uint64_t mirror_bytes(
     struct store_config store = {.log_buffer_size = (uint32_t)config->log_buffer_size,
         .inline_max = (uint32_t)config->inline_max,
         .single_min = (uint32_t)config->single_min};
-    return budget->peers_max == 0 ? 0
-                                  : pushes_bytes(&store, streams_of_loop(budget), budget->peers_max,
-                                      (uint32_t)config->push_buffers);
+    uint64_t received =
+        follows_bytes(&store) + pool_bytes(sizeof(struct intake), STORE_EVICTIONS, 0);
+    if (budget->peers_max == 0)
+        return received;
+    return received
+           + pushes_bytes(
+               &store, streams_of_loop(budget), budget->peers_max, (uint32_t)config->push_buffers);
 }
 
 static void sum_memory(const struct storage_budget_request *request, struct storage_budget *budget)
@@ -189,6 +201,7 @@ static void sum_memory(const struct storage_budget_request *request, struct stor
     size_t small = sizeof(struct net_buffer) + NET_SMALL_SIZE;
     size_t large = sizeof(struct net_buffer) + NET_LARGE_SIZE;
     terms[STORAGE_MEMORIES_LOOPS] = loops * sizeof(struct store_mount) * STORE_MOUNTS_MAX
+                                    + loops * recent_bytes(STORAGE_RECENT_UPLOADS)
                                     + config->mount_count * sizeof(struct mount)
                                     + SURVEY_ROWS_MAX * sizeof(struct survey_row);
     terms[STORAGE_MEMORIES_CONNECTIONS] =

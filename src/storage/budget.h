@@ -55,12 +55,14 @@ enum {
     STORAGE_CONNECTIONS_MIN = 4,
     STORAGE_REQUESTS_MIN = 2,
     STORAGE_STREAM_DESCRIPTORS = 8,  /* log 3, chunk maker 2, checkpoint 2, dirty single 1 */
+    STORAGE_RECENT_UPLOADS = 16384,  /* of each loop, remembered by nonce: about 2.5 MiB */
     STORAGE_STREAM_CHUNK_FILES = 4,  /* active, sealing, next, making */
     STORAGE_REQUEST_DESCRIPTORS = 4, /* a modify of a single: old, new, its directory, the change */
     STORAGE_REQUEST_CHUNK_FILES = 3, /* home, target, freed */
     STORAGE_LISTENER_DESCRIPTORS = 2 + LISTENER_REFUSALS, /* with one just accepted */
     STORAGE_ADMIN_DESCRIPTORS = 4,
     STORAGE_MIRROR_DESCRIPTORS = 2,
+    STORAGE_INTAKE_DESCRIPTORS = 2, /* a single file that is made, its directory */
 };
 
 struct storage_budget_request {

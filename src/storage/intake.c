@@ -25,11 +25,11 @@ static int intake_buffer(struct machine *machine)
 {
     struct intake *intake = intake_of(machine);
     const struct store_config *config = &intake->store->config;
-    const char *why;
     err_t err = intake_check(
-        &intake->entry, config->machine, config->chunk_size, intake->content != NULL, &why);
+        &intake->entry, config->machine, config->chunk_size, intake->content != NULL, &intake->why);
     if (err_is(err))
         return machine_fail(machine, err);
+    intake->why = NULL;
     bool needs_buffer = intake->content || intake_place(intake)->kind == PLACE_SINGLE;
     if (intake_is_delete(intake) || !needs_buffer)
         return INTAKE_LOCK;

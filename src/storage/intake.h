@@ -54,6 +54,7 @@ struct intake {
     enum apply_verdict verdict;
     bool is_held;
     err_t err;
+    const char *why; /* a sentence for err, of what is wrong with the entry; NULL: none */
     void (*done)(struct intake *intake);
     void *context;
     /* the machine's */

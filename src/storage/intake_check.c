@@ -124,6 +124,22 @@ static err_t check_single_meta(const struct record *record, struct span meta, co
     return ERR_OK;
 }
 
+/* A write brings its bytes in the record, or behind it; a truncate has none; all others come behind. */
+static err_t check_single_bytes(const struct record *record, bool has_body, const char **ret_why)
+{
+    bool is_part = !(record->flags & RECORD_RENAMES);
+    bool is_inline = record->flags & RECORD_INLINE;
+    if (is_inline && (!is_part || record->kind != RECORD_WRITE))
+        REFUSE(PROTOCOL, "a change of a single file brings its content in the record");
+    if (is_inline
+        && crc32_update(0, record->content.data, record->content.size) != record->content_crc)
+        REFUSE(CORRUPT, "the record's content is damaged");
+    bool has_none = is_part && record->kind == RECORD_TRUNCATE;
+    if (!is_inline && !has_none && !has_body)
+        REFUSE(PROTOCOL, "a change of a single file came without its content");
+    return ERR_OK;
+}
+
 static err_t check_content(const struct entry *entry, bool has_body, const char **ret_why)
 {
     const struct record *record = &entry->record;
@@ -133,11 +149,7 @@ static err_t check_content(const struct entry *entry, bool has_body, const char 
     if (record->total_size > BLOCKS_CONTENT_MAX)
         REFUSE(PROTOCOL, "the record's content is larger than any");
     if (place->kind == PLACE_SINGLE) {
-        bool needs_body = record->kind != RECORD_TRUNCATE || record->flags & RECORD_RENAMES;
-        if (needs_body && !has_body)
-            REFUSE(PROTOCOL, "a change of a single file came without its content");
-        if (record->flags & RECORD_INLINE)
-            REFUSE(PROTOCOL, "a change of a single file brings its content in the record");
+        TRY(check_single_bytes(record, has_body, ret_why));
         return check_single_meta(record, meta, ret_why);
     }
     if (!(record->flags & RECORD_INLINE) && !has_body)

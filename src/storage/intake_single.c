@@ -160,12 +160,14 @@ static int begin_change(struct intake *intake, const struct single_update *updat
 {
     const struct record *record = &intake->entry.record;
     struct machine *machine = &intake->machine;
-    if (record->kind == RECORD_WRITE) {
+    intake->bytes = record->content;
+    if (record->kind == RECORD_WRITE && !(record->flags & RECORD_INLINE)) {
         int next = gather_write(intake);
         if (next != INTAKE_CHANGE_READY)
             return next;
         if (intake->received < record->content_size)
             return intake_end_cut(intake);
+        intake->bytes = span_of(intake_area(intake), (size_t)intake->received);
     }
     bool is_append = record->kind == RECORD_APPEND;
     int wait = machine_wait_in(machine, is_append ? INTAKE_CHANGE_POUR : INTAKE_CHANGE_READY, 1);
@@ -174,8 +176,7 @@ static int begin_change(struct intake *intake, const struct single_update *updat
     else if (record->kind == RECORD_TRUNCATE)
         single_change_truncate(&intake->change, update, record->total_size);
     else
-        single_change_write(&intake->change, update, record->content_offset,
-            span_of(intake_area(intake), (size_t)intake->received));
+        single_change_write(&intake->change, update, record->content_offset, intake->bytes);
     return wait;
 }
 

@@ -25,6 +25,7 @@ static struct store_config store_config_of(const struct storage_loop *loop)
         .log_ring_size = (uint32_t)config->log_buffer_size,
         .retains_log = storage->has_mirrors,
         .free_slot_count = (uint32_t)config->free_slots,
+        .recent_count = STORAGE_RECENT_UPLOADS,
         .chunk_file_count = storage->budget.chunk_files,
         .small_buffer_count = (uint32_t)config->small_buffers,
         .work_buffer_count = (uint32_t)config->work_buffers,
@@ -100,6 +101,8 @@ static err_t open_loop(struct storage_loop *loop)
             store_leave_out(&loop->store, storage->config.mount[i].index, ERR(OFFLINE, 0));
     TRY(native_init(&loop->native, loop, storage->budget.request_max));
     loop->is_native_open = true;
+    TRY(follows_init(&loop->follows, loop));
+    loop->is_follow_open = true;
     TRY(http_door_open(&loop->http, loop));
     TRY(member_open_net(loop));
     TRY(pull_open(loop));
@@ -208,6 +211,8 @@ static void come_to_rest(struct storage_loop *loop)
         return;
     if (!push_rest(loop) || !pull_rest(loop) || loop->lost.is_out)
         return;
+    if (loop->is_follow_open)
+        follows_stop(&loop->follows);
     if (loop->is_ticking) {
         net_ticker_leave(&loop->net.ticker, &loop->tick);
         loop->is_ticking = false;
@@ -233,9 +238,12 @@ static void close_doors(struct storage_loop *loop)
     http_door_close(&loop->http);
     if (loop->is_net_open)
         net_loop_fini(&loop->net);
+    if (loop->is_follow_open)
+        follows_fini(&loop->follows);
     if (loop->is_native_open)
         native_fini(&loop->native);
     loop->is_server_open = loop->is_net_open = loop->is_native_open = false;
+    loop->is_follow_open = false;
     if (loop->is_store_open)
         store_close_begin(&loop->store);
     loop->phase = STORAGE_PHASE_CLOSING;

@@ -264,6 +264,15 @@ static void serve(struct native *native, struct net_request *request)
     case MSG_STATUS:
         native_status(native, request);
         break;
+    case MSG_FOLLOW:
+        native_follow(native, request);
+        break;
+    case MSG_PUSH:
+        native_push(native, request);
+        break;
+    case MSG_PUSH_SINGLE:
+        native_push_single(native, request);
+        break;
     case MSG_POSITIONS:
         native_positions(native, request);
         break;

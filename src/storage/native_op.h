@@ -6,9 +6,11 @@
 #ifndef CAIRN_STORAGE_NATIVE_OP_H
 #define CAIRN_STORAGE_NATIVE_OP_H
 
+#include "storage/follow.h"
 #include "storage/harvest.h"
 #include "storage/list.h"
 #include "storage/push_hold.h"
+#include "storage/retry.h"
 #include "storage/server.h"
 
 struct native_op;
@@ -63,6 +65,13 @@ struct native_positions {
     uint16_t at;
 };
 
+/** An upload that is asked for again: what was decided before the loops were asked. */
+struct native_retry {
+    struct upload_ask ask;
+    uint8_t mount; /* chosen, unless there is an error */
+    err_t err;
+};
+
 struct native_op {
     struct native *native;
     struct net_request *request; /* NULL: works for a relay */
@@ -86,6 +95,7 @@ struct native_op {
     struct push_hold hold;
     struct survey_waiter survey;
     struct membership_waiter saved;
+    struct native_retry retry; /* upload that is asked for again */
     union {
         struct upload upload;
         struct find find;
@@ -97,6 +107,7 @@ struct native_op {
         struct native_positions positions;
         struct harvest harvest;
         struct native_fetch fetch;
+        struct follow_push push;
     } file;
 };
 

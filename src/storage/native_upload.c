@@ -108,8 +108,44 @@ static void start(struct native_op *op, const struct msg_upload *msg, uint8_t mo
         .crc_known = msg->crc_known != 0,
         .crc = msg->crc};
     op->ack = msg->ack;
+    if (op->retry.ask.is_known)
+        op->file.upload.known = &op->retry.ask.known;
     native_body_begin(op);
     upload_start(&op->file.upload, &op->native->loop->store, &op->body);
+}
+
+static bool is_retry(const struct msg_upload *msg)
+{
+    return msg->is_retry != 0 && !nonce_is_none(&msg->nonce);
+}
+
+/* All loops were asked: it is stored already, or it is new. */
+static void retry_answered(struct upload_ask *ask)
+{
+    struct native_op *op = ask->context;
+    struct msg_upload msg;
+    const char *text;
+    err_t err = msg_upload_decode(op->request->meta, &msg);
+    if (!err_is(err))
+        err = check(op->native->loop, &msg, &text);
+    if (!err_is(err) && !ask->is_known)
+        err = op->retry.err;
+    if (err_is(err))
+        native_op_fail(op, err);
+    else
+        start(op, &msg, op->retry.mount);
+}
+
+static void begin(struct native_op *op, const struct msg_upload *msg, uint8_t mount, err_t err)
+{
+    if (!is_retry(msg)) {
+        start(op, msg, mount);
+        return;
+    }
+    op->retry = (struct native_retry){.mount = mount,
+        .err = err,
+        .ask = {.nonce = msg->nonce, .answered = retry_answered, .context = op}};
+    upload_ask_start(&op->retry.ask, op->native->loop);
 }
 
 void native_upload(struct native *native, struct net_request *request)
@@ -118,7 +154,7 @@ void native_upload(struct native *native, struct net_request *request)
     const struct storage_config *config = &loop->storage->config;
     struct msg_upload msg;
     const char *text = "";
-    uint8_t mount;
+    uint8_t mount = 0;
     err_t err = msg_upload_decode(request->meta, &msg);
     if (err_is(err)) {
         native_refuse(loop, request, err);
@@ -132,15 +168,15 @@ void native_upload(struct native *native, struct net_request *request)
     uint64_t size = msg.size_known ? msg.size : request->data.size;
     bool is_packed = size <= config->single_min && (msg.size_known || !request->has_more);
     err = placement_pick(&loop->store, config, &loop->cursor, size, is_packed, &mount);
-    if (err_is(err)) {
+    if (err_is(err) && !is_retry(&msg)) {
         native_refuse(loop, request, err);
         return;
     }
-    if (moves_to_stream(loop, request, mount))
+    if (!err_is(err) && moves_to_stream(loop, request, mount))
         return;
     struct native_op *op = native_op_open(native, request);
     if (op)
-        start(op, &msg, mount);
+        begin(op, &msg, mount, err);
     else
         native_refuse(loop, request, ERR(BUSY, 0));
 }

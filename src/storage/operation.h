@@ -46,11 +46,16 @@ struct upload {
     struct store *store;
     struct upload_request request;
     struct body *body;
+    /* A repetition of this upload, which is durable: its content is compared, its id answered. NULL:
+     * it is new. Borrowed until done */
+    const struct recent_upload *known;
     struct file_result result;
     void (*on_result)(struct upload *upload);
     void (*done)(struct upload *upload); /* machine.err tells; the memory is the caller's again */
     void *context;
     /* the machine's */
+    struct list link;   /* in store->uploads; not linked: it has no nonce, or is known */
+    bool is_superseded; /* a repetition takes its place: it must not be appended any more */
     struct stream *stream;
     struct buffer_claim work;
     struct span content; /* all of it, if packed */
@@ -74,7 +79,8 @@ struct upload {
 
 /** Errors at the end: NO_SPACE, OFFLINE, BUSY, TOO_LARGE (attributes), CORRUPT (not the CRC that the
  * caller named), PROTOCOL (not the size that was announced), CLOSED (the content ended early),
- * OUTCOME_UNKNOWN, IO. Nothing is stored then, except for OUTCOME_UNKNOWN. */
+ * CANCELLED (superseded by its repetition), CONFLICT (known, with another content), OUTCOME_UNKNOWN, IO.
+ * Nothing is stored then, except for OUTCOME_UNKNOWN. */
 void upload_start(struct upload *upload, struct store *store, struct body *body);
 
 /* ---- find ---- */

@@ -35,6 +35,7 @@
 #include "net/server.h"
 #include "storage/budget.h"
 #include "storage/config.h"
+#include "storage/follow.h"
 #include "storage/heartbeat.h"
 #include "storage/http_door.h"
 #include "storage/members.h"
@@ -120,7 +121,7 @@ struct storage_loop {
     uint16_t index;
     enum storage_phase phase;
     bool is_due; /* command.verb is to be done, outside of a turn */
-    bool is_store_open, is_native_open, is_net_open, is_server_open, is_push_open;
+    bool is_store_open, is_native_open, is_follow_open, is_net_open, is_server_open, is_push_open;
     bool is_ticking, is_touring;
     uint8_t state; /* enum storage_state, as told by loop 0 */
     err_t err;     /* of opening or listening */
@@ -141,7 +142,8 @@ struct storage_loop {
     struct members members;     /* of the group, but this storage */
     void (*members_hooks[MEMBERS_HOOKS_MAX])(struct storage_loop *loop);
     uint32_t members_hook_count;
-    struct pushes pushes; /* if is_push_open */
+    struct pushes pushes;   /* if is_push_open */
+    struct follows follows; /* if is_follow_open */
     /* a mirror knows more of a stream of this loop than we do: state was lost here. May be NULL */
     void (*on_behind_itself)(struct storage_loop *loop, uint32_t machine);
     struct members_word members_word; /* from loop 0 */

@@ -47,6 +47,12 @@ static err_t on_stream_source(struct stream *stream, const struct source_key *ke
         stream->options.context, key, stream->options.mount, stream->options.stream);
 }
 
+static void on_stream_upload(struct stream *stream, const struct record *record)
+{
+    struct store *store = stream->options.context;
+    recent_note(&store->recent, record);
+}
+
 /* ---- opening ---- */
 
 static err_t store_take(struct store *store)
@@ -60,6 +66,8 @@ static err_t store_take(struct store *store)
         store->mounts[i].root = IO_HANDLE_NONE;
     TRY(chunk_files_init(
         &store->files, store->io, store->mem, config->chunk_file_count, root_of_chunk, store));
+    TRY(recent_init(
+        &store->recent, store->mem, config->recent_count, io_random(store->io), &store->owner));
     TRY(pool_init(&store->small_buffers, store->mem, &store->io->ledger, "small-buffers",
         STORE_SMALL_SIZE, config->small_buffer_count, 64, &store->owner));
     TRY(pool_init(&store->modify_buffers, store->mem, &store->io->ledger, "modify-buffers",
@@ -80,6 +88,7 @@ static void store_give(struct store *store)
         pool_fini(&store->modify_buffers);
     if (store->small_buffers.mem)
         pool_fini(&store->small_buffers);
+    recent_fini(&store->recent);
     if (store->files.io)
         chunk_files_fini(&store->files);
     mem_give(store->mem, store->mounts);
@@ -91,6 +100,8 @@ err_t store_init(struct store *store, struct io *io, struct mem *mem, struct id_
 {
     CHECK(config->single_min <= SLOT_SIZE_MAX / 4 && config->inline_max <= config->single_min);
     *store = (struct store){.io = io, .mem = mem, .clock = clock, .config = *config};
+    list_init(&store->uploads);
+    list_init(&store->asks);
     owner_open(&store->owner, "store", DIRECTION_OWN, io_now(io));
     list_init(&store->intakes);
     err_t err = store_take(store);
@@ -136,6 +147,7 @@ static err_t open_stream(struct store *store, const struct store_mount_options *
         .chunk_count_max = options->chunk_count_max,
         .reserve_bytes = options->reserve_bytes,
         .checkpoint_bytes = config->checkpoint_bytes,
+        .on_upload = on_stream_upload,
         .on_fence = on_stream_fence,
         .on_source = on_stream_source};
     if (options->floors)

@@ -10,6 +10,7 @@
 #include "base/pool.h"
 #include "disk/stream.h"
 #include "storage/members.h"
+#include "storage/recent.h"
 #include "storage/route.h"
 #include "wire/fid.h"
 
@@ -34,6 +35,7 @@ struct store_config {
     uint32_t log_ring_size; /* bytes of each stream's log that are kept in memory for followers */
     bool retains_log;       /* there are followers: stream_options.retains_log */
     uint32_t free_slot_count;
+    uint32_t recent_count;     /* uploads whose nonces are remembered */
     uint32_t chunk_file_count; /* descriptors kept open for chunk files */
     uint32_t small_buffer_count, work_buffer_count, modify_buffer_count;
     uint64_t checkpoint_bytes;
@@ -74,7 +76,10 @@ struct store {
      * storage can be asked. */
     void (*fetch)(struct intake_fetch *fetch);
     void *fetch_context;
-    uint32_t running; /* operations in flight */
+    uint32_t running;     /* operations in flight */
+    struct recent recent; /* uploads that are durable, by nonce */
+    struct list uploads;  /* struct upload: under way, with a nonce */
+    struct list asks;     /* struct upload_ask: wait for one of these to end (retry.h) */
     /* a mount point was fenced on this loop: the role tells the others */
     void (*on_fence)(void *context, uint8_t mount, err_t err);
     void *context;

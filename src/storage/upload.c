@@ -11,11 +11,13 @@
 #include "base/crc.h"
 #include "storage/append.h"
 #include "storage/operation.h"
+#include "storage/retry.h"
 
 #include <errno.h>
 
 enum {
     UPLOAD_ADMIT,
+    UPLOAD_KNOWN,
     UPLOAD_COLLECT,
     UPLOAD_COLLECTED,
     UPLOAD_RESERVE,
@@ -80,6 +82,8 @@ static int upload_admit(struct machine *machine)
 {
     struct upload *upload = upload_of(machine);
     err_t err = ERR_OK;
+    if (upload->known)
+        return UPLOAD_KNOWN;
     if (!upload->stream)
         err = store_stream_for_upload(upload->store, upload->request.mount, &upload->stream);
     if (err_is(err))
@@ -110,6 +114,43 @@ static bool upload_take_clock(struct upload *upload, err_t *ret_err)
     upload->header.identity.clock = clock;
     stream_hold_clock(upload->stream, &upload->clock_hold, clock);
     return true;
+}
+
+/* ---- a repetition: the content is taken as it comes, and must be the one that is stored ---- */
+
+static void upload_tell_known(struct upload *upload)
+{
+    const struct recent_upload *known = upload->known;
+    upload->result.fid = recent_fid(known, upload->store->config.group);
+    upload->result.version = known->version;
+    upload->result.size = known->size;
+    upload->result.crc = known->crc;
+    upload->result.ack = ACK_LOCAL;
+    upload->is_told = true;
+    if (known->home.machine == upload->store->config.machine) { /* for who waits for mirrors */
+        upload->stream = upload->store->mounts[known->home.mount].streams[known->home.stream];
+        upload->append.record.lsn = known->lsn;
+    }
+    upload->on_result(upload);
+}
+
+static int upload_known(struct machine *machine)
+{
+    struct upload *upload = upload_of(machine);
+    struct body *body = upload->body;
+    if (err_is(body->err))
+        return machine_fail(machine, body->err);
+    upload->crc = crc32_update(upload->crc, body->data.data, body->data.size);
+    upload->received += body->data.size;
+    if (!body->is_last) {
+        int wait = machine_wait_in(machine, UPLOAD_KNOWN, 1);
+        body->next(body, machine);
+        return wait;
+    }
+    if (upload->received != upload->known->size || upload->crc != upload->known->crc)
+        return machine_fail(machine, ERR(CONFLICT, 0));
+    upload_tell_known(upload);
+    return UPLOAD_UNWIND;
 }
 
 /* ---- gathering a packed content ---- */
@@ -405,6 +446,8 @@ static int upload_append(struct machine *machine)
 {
     struct upload *upload = upload_of(machine);
     uint8_t meta[SLOT_META_MAX];
+    if (upload->is_superseded)
+        return machine_fail(machine, ERR(CANCELLED, 0));
     struct record record = {.kind = RECORD_UPLOAD,
         .identity = upload->header.identity,
         .version = upload->header.version,
@@ -542,14 +585,20 @@ static int upload_abandoned(struct machine *machine)
 static int upload_done(struct machine *machine)
 {
     struct upload *upload = upload_of(machine);
+    struct store *store = upload->store;
     owner_close(&machine->owner);
-    upload->store->running--;
+    if (list_is_linked(&upload->link))
+        list_remove(&upload->link);
+    store->running--;
     upload->done(upload);
+    upload_asks_go_on(store);
     return STAGE_END;
 }
 
 static const struct stage upload_stages[UPLOAD_STAGES] = {
-    [UPLOAD_ADMIT] = {"admit", upload_admit, BIT(UPLOAD_COLLECT) | BIT(UPLOAD_OPEN), 0},
+    [UPLOAD_ADMIT] = {"admit", upload_admit,
+        BIT(UPLOAD_KNOWN) | BIT(UPLOAD_COLLECT) | BIT(UPLOAD_OPEN), 0},
+    [UPLOAD_KNOWN] = {"known", upload_known, 0, 60000},
     [UPLOAD_COLLECT] = {"collect", upload_collect, BIT(UPLOAD_RESERVE) | BIT(UPLOAD_OPEN), 60000},
     [UPLOAD_RESERVE] = {"reserve", upload_reserve, BIT(UPLOAD_CONTENT) | BIT(UPLOAD_APPEND), 30000},
     [UPLOAD_CONTENT] = {"content", upload_content, BIT(UPLOAD_CONTENT_WRITTEN), 0},
@@ -578,5 +627,7 @@ void upload_start(struct upload *upload, struct store *store, struct body *body)
     upload->store = store;
     upload->body = body;
     store->running++;
+    if (!upload->known && !nonce_is_none(&upload->request.nonce))
+        list_push_back(&store->uploads, &upload->link);
     machine_start(&upload->machine, &upload_kind, &store->io->run, DIRECTION_CLIENT);
 }

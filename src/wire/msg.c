@@ -27,6 +27,7 @@ static struct version read_version(struct reader *r)
 #define WRITE_U64(name) write_u64(w, msg->name);
 #define WRITE_VERSION(name) write_version(w, msg->name);
 #define WRITE_NONCE(name) write_bytes(w, msg->name.bytes, sizeof msg->name.bytes);
+#define WRITE_LATER8(name) write_u8(w, msg->name);
 #define WRITE_KEY32(name) write_bytes(w, msg->name.bytes, sizeof msg->name.bytes);
 #define WRITE_TEXT(name) write_text(w, msg->name);
 #define F(kind, name) WRITE_##kind(name)
@@ -47,6 +48,7 @@ static struct version read_version(struct reader *r)
 #define READ_U64(name) msg.name = read_u64(&r);
 #define READ_VERSION(name) msg.name = read_version(&r);
 #define READ_NONCE(name) read_bytes(&r, msg.name.bytes, sizeof msg.name.bytes);
+#define READ_LATER8(name) msg.name = r.at < r.size ? read_u8(&r) : 0;
 #define READ_KEY32(name) read_bytes(&r, msg.name.bytes, sizeof msg.name.bytes);
 #define READ_TEXT(name) msg.name = read_text(&r);
 #define F(kind, name) READ_##kind(name)

@@ -47,6 +47,7 @@ enum msg_type {
 #define FIELD_U64(name) uint64_t name;
 #define FIELD_VERSION(name) struct version name;
 #define FIELD_NONCE(name) struct nonce name;
+#define FIELD_LATER8(name) uint8_t name;
 #define FIELD_KEY32(name) struct key32 name;
 #define FIELD_TEXT(name) struct span name;
 #define F(kind, name) FIELD_##kind(name)

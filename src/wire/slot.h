@@ -105,6 +105,12 @@ void place_decode(const uint8_t bytes[24], struct place *ret);
 uint32_t slot_meta_encode(const struct slot_header *header, const void *attributes,
     const uint32_t *table, uint32_t seed, uint8_t *ret);
 
+/** The flags of a meta that was checked already, as in a record. 0: there is none. */
+static inline uint8_t slot_meta_flags(struct span meta)
+{
+    return meta.size >= SLOT_HEADER_SIZE ? meta.data[27] : 0;
+}
+
 /** Decode and check a header with its attributes and table. `bytes` begins at the slot; if it is
  * too short for the whole meta, *ret_need is set to the size that is wanted (bytes) and OK with
  * ret->slot_size intact is not returned but ERR(PARTIAL). Ranges of all fields are checked.

@@ -37,3 +37,10 @@ cairn_test(storage_push_gate_test SOURCES unit/storage/push_gate_test.c LINKS ca
 cairn_test(storage_reconcile_test SOURCES unit/storage/reconcile_test.c unit/storage/group.c
     LINKS cairn_sim cairn_storage)
 cairn_test(storage_roster_test SOURCES unit/storage/roster_test.c LINKS cairn_storage)
+cairn_test(storage_mirror_test SOURCES unit/storage/mirror_test.c unit/storage/group.c
+    LINKS cairn_sim cairn_storage)
+cairn_test(storage_ack_test SOURCES unit/storage/ack_test.c unit/storage/group.c LINKS cairn_sim cairn_storage)
+cairn_test(storage_retry_test SOURCES unit/storage/retry_test.c unit/storage/hall.c
+    LINKS cairn_storage TIMEOUT 120)
+cairn_test(storage_retry_crash_test SOURCES unit/storage/retry_crash_test.c unit/storage/stand.c
+    LINKS cairn_sim_store)

@@ -166,8 +166,10 @@ static void note_request(struct fake *fake, const struct net_request *request)
     struct msg_upload upload;
     struct msg_modify modify;
     struct msg_find find;
-    if (request->frame.type == MSG_UPLOAD && !err_is(msg_upload_decode(request->meta, &upload)))
+    if (request->frame.type == MSG_UPLOAD && !err_is(msg_upload_decode(request->meta, &upload))) {
         fake->nonces[index] = upload.nonce;
+        fake->retries[index] = upload.is_retry;
+    }
     if (request->frame.type == MSG_MODIFY && !err_is(msg_modify_decode(request->meta, &modify)))
         fake->nonces[index] = modify.nonce;
     if (request->frame.type == MSG_FIND && !err_is(msg_find_decode(request->meta, &find)))

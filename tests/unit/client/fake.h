@@ -38,6 +38,7 @@ struct fake {
     size_t request_count; /* that were dispatched: queries not counted */
     size_t query_count;
     struct nonce nonces[FAKE_REQUESTS_MAX];
+    uint8_t retries[FAKE_REQUESTS_MAX]; /* is_retry of uploads */
     uint64_t find_offsets[FAKE_REQUESTS_MAX];
     /* what was stored last, and is found */
     uint8_t *content;

@@ -250,6 +250,21 @@ TEST(who_repeats_a_change_gives_its_mark)
     cluster_close(&cluster);
 }
 
+TEST(an_upload_that_is_repeated_says_so_and_a_new_one_does_not)
+{
+    cluster_open(&cluster, 5000, 1);
+    fake_plan(&cluster.storages[0], ACT_CUT, ACT_SERVE, ACT_SERVE);
+    EXPECT_OK(upload(300000, true));
+    struct fake *storage = &cluster.storages[0];
+    EXPECT_EQ(storage->request_count, 2);
+    EXPECT_EQ(storage->retries[0], 0);
+    EXPECT_EQ(storage->retries[1], 1);
+    EXPECT(memcmp(&storage->nonces[0], &storage->nonces[1], sizeof storage->nonces[0]) == 0);
+    EXPECT_OK(upload(100, true));
+    EXPECT_EQ(storage->retries[2], 0);
+    cluster_close(&cluster);
+}
+
 TEST(two_changes_have_two_marks)
 {
     cluster_open(&cluster, 5000, 1);

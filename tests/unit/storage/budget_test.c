@@ -1,4 +1,5 @@
 #include "storage/budget.h"
+#include "storage/follow.h"
 
 #include "base/units.h"
 #include "tests/lib/test.h"
@@ -90,12 +91,13 @@ TEST(mirrors_are_counted_and_where_there_is_no_room_for_them_it_is_said)
     config.push_buffers = 16;
     EXPECT_OK(make(2, 0, 20000));
     EXPECT_EQ(budget.peers_max, 4);
-    EXPECT_EQ(budget.descriptors[STORAGE_DESCRIPTORS_MIRRORS], 2 * 2 * 4);
+    EXPECT_EQ(budget.descriptors[STORAGE_DESCRIPTORS_MIRRORS],
+        2 * 2 * 4 + budget.loops * STORAGE_INTAKE_DESCRIPTORS * (FOLLOW_INTAKES + STORE_EVICTIONS));
     EXPECT(budget.memory[STORAGE_MEMORIES_MIRRORS] > 2 * 16 * 256 * KIB);
     EXPECT_EQ(budget.descriptor_sum, sum());
     EXPECT_OK(make(1, 2, 64));
     EXPECT_EQ(budget.peers_max, 0);
-    EXPECT_EQ(budget.memory[STORAGE_MEMORIES_MIRRORS], 0);
+    EXPECT(budget.memory[STORAGE_MEMORIES_MIRRORS] < 2 * 16 * 256 * KIB); /* what is received */
     text_init(&text, data, sizeof data);
     storage_budget_print_descriptors(&budget, &text);
     EXPECT(strstr(data, "room for 0 mirrors") != NULL);

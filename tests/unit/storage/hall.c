@@ -410,14 +410,12 @@ static struct nonce make_nonce(struct visitor *visitor)
     return nonce;
 }
 
-int visitor_put(struct visitor *visitor, const void *data, size_t size, const struct put *put,
-    char id[FID_TEXT_MAX], struct msg_uploaded *uploaded)
+static struct writer upload_fields(struct visitor *visitor, size_t size, const struct put *put)
 {
-    static const struct put plain;
-    put = put ? put : &plain;
     struct writer w = fields();
     msg_upload_encode(&(struct msg_upload){.pool = span_of_text(put->pool ? put->pool : ""),
-                          .nonce = make_nonce(visitor),
+                          .nonce = nonce_is_none(&put->nonce) ? make_nonce(visitor) : put->nonce,
+                          .is_retry = put->is_retry,
                           .ack = put->ack ? put->ack : ACK_LOCAL,
                           .is_mutable = put->is_mutable,
                           .size_known = !put->size_unknown,
@@ -425,8 +423,12 @@ int visitor_put(struct visitor *visitor, const void *data, size_t size, const st
                           .suffix = span_of_text(put->suffix ? put->suffix : "bin"),
                           .content_type = span_of_text("text/x-test")},
         &w);
-    size_t frame_size = put->frame_size ? put->frame_size : FRAME_DATA_MAX;
-    send_body(visitor, MSG_UPLOAD, &w, data, size, frame_size);
+    return w;
+}
+
+static int receive_uploaded(
+    struct visitor *visitor, char id[FID_TEXT_MAX], struct msg_uploaded *uploaded)
+{
     if (!visitor_receive(visitor, &answer))
         return ERR_CODE_CLOSED;
     if (answer.code)
@@ -438,6 +440,31 @@ int visitor_put(struct visitor *visitor, const void *data, size_t size, const st
     if (uploaded)
         *uploaded = result;
     return 0;
+}
+
+int visitor_put(struct visitor *visitor, const void *data, size_t size, const struct put *put,
+    char id[FID_TEXT_MAX], struct msg_uploaded *uploaded)
+{
+    static const struct put plain;
+    put = put ? put : &plain;
+    struct writer w = upload_fields(visitor, size, put);
+    size_t frame_size = put->frame_size ? put->frame_size : FRAME_DATA_MAX;
+    send_body(visitor, MSG_UPLOAD, &w, data, size, frame_size);
+    return receive_uploaded(visitor, id, uploaded);
+}
+
+void visitor_put_begin(
+    struct visitor *visitor, const void *data, size_t size, const struct put *put, size_t part)
+{
+    struct writer w = upload_fields(visitor, size, put);
+    send_frame(visitor, MSG_UPLOAD, FRAME_MORE, ++visitor->next_id, span_of(w.data, w.size),
+        span_of(data, part));
+}
+
+int visitor_put_end(struct visitor *visitor, const void *rest, size_t size, char id[FID_TEXT_MAX])
+{
+    send_frame(visitor, MSG_DATA, 0, visitor->next_id, span_of(NULL, 0), span_of(rest, size));
+    return receive_uploaded(visitor, id, NULL);
 }
 
 int visitor_get(struct visitor *visitor, const char *id, uint64_t offset, uint64_t size,

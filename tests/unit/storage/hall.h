@@ -85,11 +85,17 @@ struct put {
     const char *pool, *suffix;
     uint8_t ack, is_mutable;
     bool size_unknown;
+    struct nonce nonce; /* none: a new one */
+    bool is_retry;
     size_t frame_size; /* 0: as large as they may be */
 };
 /** Upload; the code of the answer. Result in `id` and `uploaded` (may be NULL). */
 int visitor_put(struct visitor *visitor, const void *data, size_t size, const struct put *put,
     char id[FID_TEXT_MAX], struct msg_uploaded *uploaded);
+/** The same in two parts: the first `part` bytes; then the rest, and the answer. */
+void visitor_put_begin(
+    struct visitor *visitor, const void *data, size_t size, const struct put *put, size_t part);
+int visitor_put_end(struct visitor *visitor, const void *rest, size_t size, char id[FID_TEXT_MAX]);
 /** Find; bytes in *ret (valid until the next call). */
 int visitor_get(struct visitor *visitor, const char *id, uint64_t offset, uint64_t size,
     struct span *ret, struct msg_found *found);

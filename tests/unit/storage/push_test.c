@@ -326,7 +326,7 @@ static void expect_ahead(uint64_t incarnation, uint64_t lsn)
     (void)stand_upload(&mirrors.stand, 100, 1);
     (void)stand_upload(&mirrors.stand, 100, 2);
     mirrors_start(&mirrors);
-    sim_world_run_for(mirrors.stand.world, 3 * NS_PER_S);
+    sim_world_run_for(mirrors.stand.world, 2 * NS_PER_S);
     EXPECT_EQ(mirrors_push(&mirrors, 0)->state, PUSH_AHEAD);
     EXPECT_EQ(mirrors.followers[0].pushes_came, 0);
     EXPECT_EQ(mirrors.aheads, 1);

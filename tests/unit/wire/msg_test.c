@@ -23,6 +23,7 @@ static bool spans_equal(struct span a, struct span b)
 #define RANDOM_VERSION(name) \
     msg.name = (struct version){prng_next(random), (uint32_t)prng_next(random)};
 #define RANDOM_NONCE(name) prng_fill(random, &msg.name, sizeof msg.name);
+#define RANDOM_LATER8(name) msg.name = (uint8_t)prng_next(random);
 #define RANDOM_KEY32(name) prng_fill(random, &msg.name, sizeof msg.name);
 #define RANDOM_TEXT(name) msg.name = random_text(random);
 
@@ -32,6 +33,7 @@ static bool spans_equal(struct span a, struct span b)
 #define SAME_U64(name) EXPECT_EQ(a->name, b->name);
 #define SAME_VERSION(name) EXPECT(version_equals(a->name, b->name));
 #define SAME_NONCE(name) EXPECT(memcmp(&a->name, &b->name, sizeof a->name) == 0);
+#define SAME_LATER8(name) EXPECT_EQ(a->name, b->name);
 #define SAME_KEY32(name) EXPECT(memcmp(&a->name, &b->name, sizeof a->name) == 0);
 #define SAME_TEXT(name) EXPECT(spans_equal(a->name, b->name));
 
@@ -60,6 +62,22 @@ static bool spans_equal(struct span a, struct span b)
 #undef MESSAGE
 #undef F
 
+/* Bytes at the end that may be missing. */
+#define LATER_U8(name)
+#define LATER_U16(name)
+#define LATER_U32(name)
+#define LATER_U64(name)
+#define LATER_VERSION(name)
+#define LATER_NONCE(name)
+#define LATER_KEY32(name)
+#define LATER_TEXT(name)
+#define LATER_LATER8(name) +1
+#define F(kind, name) LATER_##kind(name)
+#define MESSAGE(NAME, name, number, fields) enum { later_##name = 0 fields };
+#include "wire/msg.def"
+#undef MESSAGE
+#undef F
+
 #define MESSAGE(NAME, name, number, fields)                               \
     static void check_##name(struct prng *random)                         \
     {                                                                     \
@@ -72,7 +90,7 @@ static bool spans_equal(struct span a, struct span b)
         expect_same_##name(&in, &out);                                    \
         EXPECT_OK(msg_##name##_decode(span_of(bytes, w.size + 8), &out)); \
         expect_same_##name(&in, &out);                                    \
-        for (size_t size = 0; size < w.size; size++) {                    \
+        for (size_t size = 0; size < w.size - later_##name; size++) {     \
             uint8_t *copy = malloc(size + 1);                             \
             EXPECT(copy != NULL);                                         \
             memcpy(copy, bytes, size);                                    \
@@ -100,6 +118,20 @@ TEST(random_messages_survive_and_every_cut_is_refused)
 #include "wire/msg.def"
 #undef MESSAGE
     }
+}
+
+TEST(a_field_that_was_added_later_may_be_missing_and_is_zero_then)
+{
+    uint8_t bytes[256];
+    struct writer w = {.data = bytes, .capacity = sizeof bytes};
+    struct msg_upload in = {.size = 7, .metadata = span_of_text("m"), .is_retry = 1}, out;
+    msg_upload_encode(&in, &w);
+    EXPECT_OK(msg_upload_decode(span_of(bytes, w.size), &out));
+    EXPECT_EQ(out.is_retry, 1);
+    EXPECT_OK(msg_upload_decode(span_of(bytes, w.size - 1), &out));
+    EXPECT_EQ(out.is_retry, 0);
+    EXPECT(span_equals_text(out.metadata, "m"));
+    EXPECT_ERR(msg_upload_decode(span_of(bytes, w.size - 2), &out), PROTOCOL);
 }
 
 TEST(message_numbers_are_unique_and_named)
