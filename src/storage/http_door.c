@@ -192,7 +192,7 @@ static void on_request(struct http_server *server, struct http_request *request)
     struct storage_loop *loop = server->config.role;
     if (loop->phase < STORAGE_PHASE_RUNNING)
         http_answer_error(loop, request, 503, ERR(UNAVAILABLE, 0), "the storage is starting");
-    else if (loop->state < STATE_RUNNING && !is_reading(request->head.method))
+    else if (loop->state < STATE_RUNNING && !is_reading((uint8_t)request->head.method))
         http_answer_error(loop, request, 503, ERR(UNAVAILABLE, 0),
             "this storage is not running yet: it catches up with its group");
     else if (request->head.method == HTTP_METHOD_OPTIONS)

@@ -346,7 +346,8 @@ static struct iovec next_piece(struct question *question)
 {
     size_t size = question->rest_size < FRAME_DATA_MAX ? question->rest_size : FRAME_DATA_MAX;
     question->iov = (struct iovec){(void *)(uintptr_t)question->rest, size};
-    question->rest += size;
+    if (size > 0)
+        question->rest += size;
     question->rest_size -= size;
     return question->iov;
 }
