@@ -12,6 +12,7 @@
 #include "storage/pull.h"
 #include "storage/push.h"
 #include "storage/reconcile.h"
+#include "storage/scrub.h"
 #include "storage/store.h"
 #include "storage/survey.h"
 
@@ -221,6 +222,7 @@ static void sum_memory(const struct storage_budget_request *request, struct stor
     terms[STORAGE_MEMORIES_STREAMS] = budget->stream_count * stream_bytes(config);
     terms[STORAGE_MEMORIES_CHUNK_FILES] =
         loops * budget->chunk_files * (sizeof(struct chunk_file) + 2 * sizeof(struct map_entry));
+    terms[STORAGE_MEMORIES_LOOPS] += loops * scrub_bytes();
     terms[STORAGE_MEMORIES_PULLS] =
         budget->peers_max > 0 ? loops * pull_bytes() + reconcile_bytes() : 0;
     terms[STORAGE_MEMORIES_MIRRORS] = loops * mirror_bytes(config, budget);

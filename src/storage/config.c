@@ -73,6 +73,9 @@ static const struct config_key keys[] = {
     {"rebuild_rate", CONFIG_AT_SIZE(S, rebuild_rate), .default_text = "0", .max = TIB,
         .help =
             "bytes per second that are brought from mirrors to repair and rebuild; 0: no limit"},
+    {"scrub_rate", CONFIG_AT_SIZE(S, scrub_rate), .default_text = "8MiB", .max = TIB,
+        .help =
+            "bytes per second that are read and verified in the background; 0: only when asked"},
     {"compare_interval", CONFIG_AT_DURATION(S, compare_interval_ns), .default_text = "60s",
         .max = 24 * NS_PER_HOUR,
         .help = "between comparisons with the mirrors; 0: only when asked"},

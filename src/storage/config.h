@@ -51,6 +51,7 @@ struct storage_config {
     const char *push_window;      /* "": always */
     uint64_t push_rate;           /* bytes per second of the storage; 0: no limit */
     uint64_t rebuild_rate;        /* bytes per second, of the storage; 0: no limit */
+    uint64_t scrub_rate;          /* bytes per second, of the storage; 0: never unasked */
     uint64_t compare_interval_ns; /* 0: never unasked */
     uint64_t push_buffers;        /* of each loop */
     uint64_t peers_max;           /* mirrors that are pushed to */

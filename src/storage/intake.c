@@ -335,7 +335,10 @@ static int intake_fetch(struct machine *machine)
         single_change_abandon(&intake->change, machine);
         return wait;
     }
-    leave(intake); /* what is fetched comes through an intake of its own */
+    leave(
+        intake); /* what is fetched comes through an intake of its own, which wants a buffer, too */
+    buffer_claim_end(&intake->buffer);
+    intake->buffer.pool = NULL;
     intake->was_fetched = true;
     intake->fetch.identity = record->identity;
     intake->fetch.home = record->home;
@@ -352,7 +355,7 @@ static int intake_fetched(struct machine *machine)
     err_t err = intake->fetch.err;
     if (err_has(err, ERR_CODE_NOT_FOUND)) /* deleted there: whose delete that is will tell us */
         return intake_end_cut(intake);
-    return err_is(err) ? machine_fail(machine, err) : INTAKE_LOCK;
+    return err_is(err) ? machine_fail(machine, err) : INTAKE_BUFFER;
 }
 
 static void fetch_done(struct intake_fetch *fetch)
@@ -617,7 +620,7 @@ static const struct stage intake_stages[INTAKE_STAGES] = {
     [INTAKE_TENANT_FETCHED] = {"tenant-fetched", intake_tenant_fetched,
         BIT(INTAKE_TENANT_SEEN) | BIT(INTAKE_TENANT), 60000},
     [INTAKE_FETCH] = {"fetch", intake_fetch, BIT(INTAKE_FETCHED), 0},
-    [INTAKE_FETCHED] = {"fetched", intake_fetched, BIT(INTAKE_LOCK), 60000},
+    [INTAKE_FETCHED] = {"fetched", intake_fetched, BIT(INTAKE_BUFFER), 60000},
     [INTAKE_HOLD] = {"hold", intake_hold,
         BIT(INTAKE_HOLD_TARGET) | BIT(INTAKE_APPEND) | BIT(INTAKE_MAKE) | BIT(INTAKE_CHANGE)
             | BIT(INTAKE_GATHER),

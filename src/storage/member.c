@@ -106,6 +106,7 @@ static err_t open_loop(struct storage_loop *loop)
     TRY(http_door_open(&loop->http, loop));
     TRY(member_open_net(loop));
     TRY(pull_open(loop));
+    TRY(scrub_open(loop));
     if (loop->index == 0 && storage->budget.peers_max > 0)
         TRY(reconcile_open(&loop->storage->reconcile, loop->storage));
     return push_open(loop);
@@ -209,7 +210,7 @@ static void come_to_rest(struct storage_loop *loop)
         return;
     if (loop->index == 0 && !reconcile_rest(&loop->storage->reconcile))
         return;
-    if (!push_rest(loop) || !pull_rest(loop) || loop->lost.is_out)
+    if (!scrub_rest(loop) || !push_rest(loop) || !pull_rest(loop) || loop->lost.is_out)
         return;
     if (loop->is_follow_open)
         follows_stop(&loop->follows);
@@ -231,6 +232,7 @@ static void close_doors(struct storage_loop *loop)
 {
     if (loop->index == 0)
         reconcile_close(&loop->storage->reconcile);
+    scrub_close(loop);
     pull_close(loop);
     push_close(loop);
     if (loop->is_server_open)

@@ -377,6 +377,7 @@ static int take_in(struct pull_slot *slot)
         .content = &slot->body,
         .is_repair = slot->fetch->is_repair,
         .may_revive = slot->fetch->may_revive,
+        .was_fetched = true, /* a fetch inside a fetch could wait for its own slot */
         .done = intake_over};
     int wait = wait_in(slot, PULL_INTAKE);
     slot->is_intake_out = true;

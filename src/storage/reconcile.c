@@ -154,11 +154,12 @@ static void end_pass(struct reconcile *reconcile)
     post_to(reconcile, 0, home_at_the_end);
 }
 
-/* Who is not there, or being filled itself, has nothing to tell. */
-static bool counts(const struct member *member)
+/* Who is being filled has little to tell; but two that are both being filled need each other. */
+static bool counts(const struct reconcile *reconcile, const struct member *member)
 {
     return member->is_alive && !member->is_removed && member->address.family != 0
-           && member->state != STATE_INITING && member->state != STATE_DSYNCING;
+           && member->state != STATE_INITING
+           && (reconcile->is_filling || member->state != STATE_DSYNCING);
 }
 
 static bool is_to_stop(const struct reconcile *reconcile)
@@ -172,7 +173,8 @@ static void survey_arrived(struct io *here, struct io_message *message);
 static void go_on(struct reconcile *reconcile)
 {
     struct reconcile_sums *sums = &reconcile->sums;
-    while (reconcile->member_at < reconcile->members.count && !counts(reconcile_member(reconcile)))
+    while (reconcile->member_at < reconcile->members.count
+           && !counts(reconcile, reconcile_member(reconcile)))
         reconcile->member_at++;
     reconcile->shown = *sums;
     if (!is_to_stop(reconcile) && reconcile->member_at < reconcile->members.count) {

@@ -253,6 +253,7 @@ static int differs(struct reconcile *visit)
     if (look <= 1) {
         visit->looks = 2;
         visit->sums.differed++;
+        scrub_forget_suspect(&visit->loop->scrub, &visit->key, visit->unit);
         visit->cursor = 0;
         return VISIT_INVENTORY;
     }

@@ -46,6 +46,7 @@
 #include "storage/push.h"
 #include "storage/ready.h"
 #include "storage/reconcile.h"
+#include "storage/scrub.h"
 #include "storage/report.h"
 #include "storage/store.h"
 
@@ -139,6 +140,7 @@ struct storage_loop {
     struct balance_cursor cursor;
     struct pulls pulls;
     struct reconcile_word lost; /* to loop 0 */
+    struct scrub scrub;
     struct members members;     /* of the group, but this storage */
     void (*members_hooks[MEMBERS_HOOKS_MAX])(struct storage_loop *loop);
     uint32_t members_hook_count;

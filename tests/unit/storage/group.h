@@ -46,7 +46,8 @@ struct group_answer {
     size_t size;
 };
 
-/** Nodes with empty disks, and an asker; nothing runs. Chunks of 256 KiB, singles above 16 KiB. */
+/** Nodes with empty disks, and an asker; nothing runs. No pushes: what differs stays so until somebody
+ * compares. Chunks of 256 KiB, singles above 16 KiB. */
 void group_open(struct group *group, uint64_t seed, unsigned count, unsigned loop_count);
 void group_close(struct group *group);
 /** Storage `index` (machine index + 1) runs, and is connected. */
