@@ -44,3 +44,5 @@ cairn_test(storage_retry_test SOURCES unit/storage/retry_test.c unit/storage/hal
     LINKS cairn_storage TIMEOUT 120)
 cairn_test(storage_retry_crash_test SOURCES unit/storage/retry_crash_test.c unit/storage/stand.c
     LINKS cairn_sim_store)
+cairn_test(storage_scrub_test SOURCES unit/storage/scrub_test.c unit/storage/group.c
+    LINKS cairn_sim cairn_storage)
