@@ -534,7 +534,7 @@ static void run_refused(void *context, struct sim_world *world, struct sim_attem
     mirrors_start(&mirrors);
     sim_attempt_arm(attempt, mirrors.stand.lab.io[0]);
     sim_world_run_for(world, 250 * NS_PER_MS);
-    (void)sim_attempt_disarm(attempt);
+    bool fired = sim_attempt_disarm(attempt);
     EXPECT(mirrors_push(&mirrors, 0)->held_lsn <= mirrors.followers[0].lsn);
     EXPECT(mirrors_run_until(&mirrors, is_level_or_failed, NULL));
     for (size_t i = 0; i < ARRAY_LEN(swept); i++) {
@@ -545,6 +545,9 @@ static void run_refused(void *context, struct sim_world *world, struct sim_attem
             follower_expect(&mirrors.followers[0], &fids[i], swept[i], (unsigned)i);
     }
     mirrors_close(&mirrors);
+    /* the loop that was armed is gone by now; the sweep asks whoever stands in its place */
+    attempt->armed = sim_loop_new(world, mirrors.stand.lab.node, 0);
+    attempt->armed->ledger.refusal.fired = fired;
 }
 
 TEST(a_refusal_anywhere_delays_a_push_and_loses_nothing)
