@@ -46,8 +46,8 @@
 #include "storage/push.h"
 #include "storage/ready.h"
 #include "storage/reconcile.h"
-#include "storage/scrub.h"
 #include "storage/report.h"
+#include "storage/scrub.h"
 #include "storage/store.h"
 
 struct storage;
@@ -141,7 +141,7 @@ struct storage_loop {
     struct pulls pulls;
     struct reconcile_word lost; /* to loop 0 */
     struct scrub scrub;
-    struct members members;     /* of the group, but this storage */
+    struct members members; /* of the group, but this storage */
     void (*members_hooks[MEMBERS_HOOKS_MAX])(struct storage_loop *loop);
     uint32_t members_hook_count;
     struct pushes pushes;   /* if is_push_open */

@@ -12,15 +12,23 @@ static struct net_client_config asker_config(struct group_house *house, unsigned
 
 /* ---- storages ---- */
 
+static void add_flag(struct group_house *house, const char *flag)
+{
+    char text[64];
+    char *argv[] = {text};
+    int at = 0;
+    (void)snprintf(text, sizeof text, "%s", flag);
+    EXPECT_OK(config_flag(house->config, 1, argv, &at));
+}
+
 static void configure(struct group *group, unsigned index)
 {
-    static const char *const fixed[] = {"--push-window=03:00-03:01", /* in vain: no pushes here */
-        "--group=g1", "--mount=/m0", "--chunk-size=256KiB", "--log-segment-size=128KiB",
-        "--log-buffer-size=96KiB", "--log-segments=8", "--inline-max=4KiB", "--single-min=16KiB",
-        "--piece-size=64KiB", "--checkpoint-bytes=128KiB", "--reserve=0", "--free-slots=16",
-        "--connection-max=16", "--request-max=16", "--chunk-files=64", "--small-buffers=8",
-        "--work-buffers=8", "--modify-buffers=2", "--receive-buffers=16",
-        "--receive-large-buffers=4"};
+    static const char *const fixed[] = {"--group=g1", "--mount=/m0", "--chunk-size=256KiB",
+        "--log-segment-size=128KiB", "--log-buffer-size=96KiB", "--log-segments=8",
+        "--inline-max=4KiB", "--single-min=16KiB", "--piece-size=64KiB",
+        "--checkpoint-bytes=128KiB", "--reserve=0", "--free-slots=16", "--connection-max=16",
+        "--request-max=16", "--chunk-files=64", "--small-buffers=8", "--work-buffers=8",
+        "--modify-buffers=2", "--receive-buffers=16", "--receive-large-buffers=4"};
     struct group_house *house = &group->houses[index];
     char own[3][64];
     (void)snprintf(own[0], sizeof own[0], "--machine=m%03u", index + 1);
@@ -28,21 +36,14 @@ static void configure(struct group *group, unsigned index)
     (void)snprintf(own[2], sizeof own[2], "--loops=%u", group->loop_count);
     config_init(house->config);
     config_add(house->config, &storage_config_table, &house->storage_config);
-    for (size_t i = 0; i < ARRAY_LEN(fixed) + 3; i++) {
-        char text[64];
-        char *argv[] = {text};
-        int at = 0;
-        const char *flag = i < ARRAY_LEN(fixed) ? fixed[i] : own[i - ARRAY_LEN(fixed)];
-        (void)snprintf(text, sizeof text, "%s", flag);
-        EXPECT_OK(config_flag(house->config, 1, argv, &at));
-    }
-    for (size_t i = 0; group->flags && group->flags[i]; i++) {
-        char text[64];
-        char *argv[] = {text};
-        int at = 0;
-        (void)snprintf(text, sizeof text, "%s", group->flags[i]);
-        EXPECT_OK(config_flag(house->config, 1, argv, &at));
-    }
+    for (size_t i = 0; i < ARRAY_LEN(fixed); i++)
+        add_flag(house, fixed[i]);
+    for (size_t i = 0; i < ARRAY_LEN(own); i++)
+        add_flag(house, own[i]);
+    for (size_t i = 0; group->flags && group->flags[i]; i++)
+        add_flag(house, group->flags[i]);
+    if (group->is_still)
+        add_flag(house, "--push-window=03:00-03:01");
     storage_config_check(&house->storage_config, house->config);
     if (err_is(config_finish(house->config)))
         (void)fprintf(stderr, "%s", config_problems(house->config));
@@ -59,8 +60,10 @@ static const struct sim_disk_options plain = {.capacity = 64 << 20,
 void group_open(struct group *group, uint64_t seed, unsigned count, unsigned loop_count)
 {
     const char *const *flags = group->flags;
+    bool is_still = group->is_still;
     EXPECT(count <= GROUP_MAX && loop_count <= GROUP_LOOPS_MAX);
-    *group = (struct group){.count = count, .loop_count = loop_count, .flags = flags};
+    *group = (struct group){
+        .count = count, .loop_count = loop_count, .flags = flags, .is_still = is_still};
     group->world = sim_world_new(seed);
     group->log = calloc(1, LOG_MAX);
     for (unsigned i = 0; i < count; i++) {

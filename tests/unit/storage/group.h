@@ -27,6 +27,7 @@ struct group {
     struct sim_world *world;
     unsigned count, loop_count;
     const char *const *flags; /* more than the fixture's own; NULL-terminated; NULL: none */
+    bool is_still;            /* no pushes: what differs stays so until somebody compares */
     struct handshake_secrets secrets;
     struct group_house houses[GROUP_MAX];
     struct sim_node *asker;
@@ -46,8 +47,7 @@ struct group_answer {
     size_t size;
 };
 
-/** Nodes with empty disks, and an asker; nothing runs. No pushes: what differs stays so until somebody
- * compares. Chunks of 256 KiB, singles above 16 KiB. */
+/** Nodes with empty disks, and an asker; nothing runs. Chunks of 256 KiB, singles above 16 KiB. */
 void group_open(struct group *group, uint64_t seed, unsigned count, unsigned loop_count);
 void group_close(struct group *group);
 /** Storage `index` (machine index + 1) runs, and is connected. */

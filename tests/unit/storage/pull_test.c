@@ -3,7 +3,7 @@
 #include "tests/lib/test.h"
 #include "tests/unit/storage/group.h"
 
-static struct group group;
+static struct group group = {.is_still = true};
 
 static void open_two(uint64_t seed, unsigned loops)
 {

@@ -5,7 +5,7 @@
 
 enum { FILES = 21 };
 
-static struct group group;
+static struct group group = {.is_still = true};
 static struct fid fids[FILES];
 static const size_t sizes[] = {700, 3000, 9000, 16000, 17000, 70000, 200000};
 
