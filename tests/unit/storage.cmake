@@ -42,3 +42,6 @@ cairn_test(storage_retry_test SOURCES unit/storage/retry_test.c unit/storage/hal
     LINKS cairn_storage TIMEOUT 120)
 cairn_test(storage_retry_crash_test SOURCES unit/storage/retry_crash_test.c unit/storage/stand.c
     LINKS cairn_sim_store)
+cairn_test(storage_intake_fault_test SOURCES unit/storage/intake_fault_test.c
+        unit/storage/mirror_stand.c unit/storage/stand.c
+    LINKS cairn_sim_store TIMEOUT 300)
