@@ -171,6 +171,7 @@ TEST(slots_that_are_used_again_quickly_are_used_again_in_order_at_the_mirror)
     struct fid fids[FILES];
     uint64_t files = 0;
     open_all(&group, 31, 2, 1);
+    group_run_for(&group, 2 * NS_PER_S); /* followed: the logs are kept from here on */
     for (unsigned round = 0; round < ROUNDS; round++) {
         for (unsigned i = 0; i < FILES; i++)
             fids[i] = group_put(&group, 0, 300 + (i * 977 + round * 1313) % 2300, i);
@@ -179,6 +180,8 @@ TEST(slots_that_are_used_again_quickly_are_used_again_in_order_at_the_mirror)
                 group_remove(&group, 0, &fids[i], true);
             else
                 files++;
+        if (round < ROUNDS - 3)
+            expect_equal(&group, files);
         if (round == ROUNDS - 3) /* all that follows comes at once */
             group_stop(&group, 1);
     }
