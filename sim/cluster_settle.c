@@ -55,6 +55,12 @@ static void describe(const struct cluster_call *call, char *text, size_t size)
             (unsigned long long)found->version.counter, found->version.machine, call->found_size);
 }
 
+static bool is_lost(const struct cluster_settle *settle, const struct cluster_call *call)
+{
+    return settle->is_damaged && !settle->skills.has_mirrors
+           && err_has(call->err, ERR_CODE_CORRUPT);
+}
+
 /* The same at every storage that keeps it. *ret is one of the answers, the caller's. */
 static bool agree(
     struct cluster_settle *settle, const struct cluster_file *file, struct cluster_call **ret)
@@ -68,7 +74,7 @@ static bool agree(
         struct cluster_call *call = read_file(settle, file, i);
         char here[200], there[200];
         describe(call, here, sizeof here);
-        is_equal = !err_is(call->err) || is_missing(call);
+        is_equal = !err_is(call->err) || is_missing(call) || is_lost(settle, call);
         if (!is_equal)
             (void)fail(settle, "%s at m%03u: %s", file->id, i + 1, here);
         if (is_equal && first && !is_same(first, call)) {
@@ -110,13 +116,15 @@ static bool digests_agree(struct cluster_settle *settle)
 static bool pass(struct cluster_settle *settle, bool *ret_is_final)
 {
     bool is_well = digests_agree(settle);
-    LIST_EACH (node, &settle->model->files) {
+    LIST_EACH_SAFE (node, &settle->model->files) {
         if (!is_well)
             break;
         struct cluster_file *file = CONTAINER_OF(node, struct cluster_file, link);
         struct cluster_call *call;
         is_well = agree(settle, file, &call);
-        if (is_well && !settle_file(settle, file, call)) {
+        if (is_well && is_lost(settle, call)) {
+            cluster_model_forget(file);
+        } else if (is_well && !settle_file(settle, file, call)) {
             is_well = false;
             *ret_is_final = true;
         }

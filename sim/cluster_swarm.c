@@ -28,9 +28,8 @@ static struct cluster_skills skills(void)
 
 static uint32_t bearable_faults(void)
 {
-    static const enum cluster_fault_kind unbearable[] = {CLUSTER_FAULT_EMPTIED,
-        CLUSTER_FAULT_SWAPPED, CLUSTER_FAULT_ROT, CLUSTER_FAULT_LOST_WRITES,
-        CLUSTER_FAULT_MISDIRECTED};
+    static const enum cluster_fault_kind unbearable[] = {
+        CLUSTER_FAULT_EMPTIED, CLUSTER_FAULT_SWAPPED};
     uint32_t faults = BIT(CLUSTER_FAULT_COUNT) - 1;
     for (size_t i = 0; i < ARRAY_LEN(unbearable); i++)
         faults &= (uint32_t)~BIT(unbearable[i]);
@@ -129,13 +128,16 @@ static bool heal(struct swarm *swarm)
         return fail(swarm, "the clients do not close");
     cluster_run_for(&swarm->cluster, 8 * NS_PER_S); /* the longest pause is over */
     cluster_faults_heal(&swarm->faults); /* what was fenced while the last operations ended */
-    struct cluster_settle settle = {
-        .cluster = &swarm->cluster, .model = &swarm->model, .skills = swarm->work.skills};
+    struct cluster_settle settle = {.cluster = &swarm->cluster,
+        .model = &swarm->model,
+        .skills = swarm->work.skills,
+        .is_damaged = swarm->faults.is_damaged};
     if (!cluster_settle(&settle, HEALING_NS))
         return fail(swarm, "after healing: %s", settle.failure);
     cluster_work_forget_unsure(&swarm->work);
     swarm->faults.is_calm = true;
     swarm->faults.is_damaged = false;
+    memset(swarm->model.is_distrusted, 0, sizeof swarm->model.is_distrusted);
     memset(swarm->faults.is_degraded, 0, sizeof swarm->faults.is_degraded);
     return true;
 }
@@ -159,13 +161,25 @@ static bool end(struct swarm *swarm)
     return fail(swarm, "does not end: %s", text);
 }
 
+/* Without mirrors nobody can tell what a disk that lied should hold. */
+static bool is_past_healing(const struct swarm *swarm)
+{
+    bool is_distrusted = false;
+    for (unsigned i = 0; i < swarm->cluster.options.storages; i++)
+        is_distrusted |= swarm->model.is_distrusted[i];
+    return is_distrusted && !swarm->work.skills.has_mirrors;
+}
+
 static void run(struct swarm *swarm)
 {
     uint64_t lives = 1 + prng_below(&swarm->prng, LIVES_MAX);
     bool is_well = begin(swarm);
     for (uint64_t life = 0; life < lives && is_well; life++) {
         cluster_faults_draw(&swarm->faults);
-        is_well = operate(swarm) && heal(swarm);
+        is_well = operate(swarm);
+        if (is_well && is_past_healing(swarm))
+            return;
+        is_well = is_well && heal(swarm);
     }
     if (is_well)
         (void)end(swarm);
