@@ -420,9 +420,10 @@ bool cluster_model_deleted(struct cluster_model *model, struct cluster_file *fil
     if (before && before->is_gone && reply->existed)
         return broken(model, file, "deleted twice at m%03d", answer->storage + 1);
     close_change(file, CHANGE_DONE, change);
-    bool was_known = before && (!version_is_none(before->floor) || reply->existed);
-    if (reply->ack != ACK_MEMORY)
-        note_holders(model, file, answer, was_known, reply->holders, (struct version){0}, true);
+    /* "It is not there" says nothing where it was not known to be: it may come from another yet. */
+    bool was_known = before && !version_is_none(before->floor) && !before->is_volatile;
+    if (reply->ack != ACK_MEMORY && (reply->existed || was_known))
+        note_holders(model, file, answer, true, reply->holders, (struct version){0}, true);
     return true;
 }
 

@@ -23,13 +23,14 @@ struct swarm {
 /* What storages can do by now. */
 static struct cluster_skills skills(void)
 {
-    return (struct cluster_skills){.has_mirrors = false, .has_levels = false};
+    return (struct cluster_skills){.has_mirrors = true, .has_levels = true};
 }
 
 static uint32_t bearable_faults(void)
 {
-    static const enum cluster_fault_kind unbearable[] = {
-        CLUSTER_FAULT_EMPTIED, CLUSTER_FAULT_SWAPPED};
+    static const enum cluster_fault_kind unbearable[] = {CLUSTER_FAULT_EMPTIED,
+        CLUSTER_FAULT_SWAPPED, CLUSTER_FAULT_ROT, CLUSTER_FAULT_LOST_WRITES,
+        CLUSTER_FAULT_MISDIRECTED};
     uint32_t faults = BIT(CLUSTER_FAULT_COUNT) - 1;
     for (size_t i = 0; i < ARRAY_LEN(unbearable); i++)
         faults &= (uint32_t)~BIT(unbearable[i]);
