@@ -156,6 +156,30 @@ static bool wait_for_whole(struct cluster *cluster, uint64_t end_ns)
     return false;
 }
 
+/* For the story: what each storage has of the files that differ. */
+static void note_differences(struct cluster_settle *settle)
+{
+    LIST_EACH (node, &settle->model->files) {
+        const struct cluster_file *file = CONTAINER_OF(node, struct cluster_file, link);
+        struct cluster_call *first = NULL;
+        for (unsigned i = 0; i < settle->cluster->options.storages; i++) {
+            if (!keeps(settle, file, i))
+                continue;
+            struct cluster_call *call = read_file(settle, file, i);
+            char here[200];
+            describe(call, here, sizeof here);
+            if (first ? !is_same(first, call) : err_is(call->err) && !is_missing(call))
+                sim_world_note(settle->cluster->world, "%s at m%03u: %s", file->id, i + 1, here);
+            if (first)
+                cluster_call_free(call);
+            else
+                first = call;
+        }
+        if (first)
+            cluster_call_free(first);
+    }
+}
+
 bool cluster_settle(struct cluster_settle *settle, uint64_t max_ns)
 {
     struct cluster *cluster = settle->cluster;
@@ -167,8 +191,10 @@ bool cluster_settle(struct cluster_settle *settle, uint64_t max_ns)
         return fail(settle, "not everybody became running: %s", text);
     }
     while (!pass(settle, &is_final)) {
-        if (is_final || sim_world_now(cluster->world) >= end_ns)
+        if (is_final || sim_world_now(cluster->world) >= end_ns) {
+            note_differences(settle);
             return false;
+        }
         cluster_run_for(cluster, NS_PER_S);
     }
     forget_gone(settle->model);

@@ -20,19 +20,14 @@ struct swarm {
     struct prng prng;
 };
 
-/* What storages can do by now. */
-static struct cluster_skills skills(void)
-{
-    return (struct cluster_skills){.has_mirrors = true, .has_levels = true};
-}
-
-static uint32_t bearable_faults(void)
+/* What is not repaired yet: disks that come back empty, or lie. Without mirrors it need not be. */
+static uint32_t bearable_faults(bool has_mirrors)
 {
     static const enum cluster_fault_kind unbearable[] = {CLUSTER_FAULT_EMPTIED,
         CLUSTER_FAULT_SWAPPED, CLUSTER_FAULT_ROT, CLUSTER_FAULT_LOST_WRITES,
         CLUSTER_FAULT_MISDIRECTED};
     uint32_t faults = BIT(CLUSTER_FAULT_COUNT) - 1;
-    for (size_t i = 0; i < ARRAY_LEN(unbearable); i++)
+    for (size_t i = 0; i < (has_mirrors ? ARRAY_LEN(unbearable) : 2); i++)
         faults &= (uint32_t)~BIT(unbearable[i]);
     return faults;
 }
@@ -228,12 +223,12 @@ void cluster_swarm_run(
     swarm->cluster.context = swarm;
     tame_net(sim_world_net(swarm->cluster.world), &drawn);
     cluster_model_init(&swarm->model, drawn.storages);
-    cluster_faults_init(
-        &swarm->faults, &swarm->cluster, &swarm->model, &swarm->prng, bearable_faults());
+    cluster_faults_init(&swarm->faults, &swarm->cluster, &swarm->model, &swarm->prng,
+        bearable_faults(!options->has_no_mirrors));
     swarm->work = (struct cluster_work){.cluster = &swarm->cluster,
         .model = &swarm->model,
         .faults = &swarm->faults,
-        .skills = skills(),
+        .skills = {!options->has_no_mirrors, !options->has_no_mirrors},
         .prng = &swarm->prng};
     run(swarm);
     count(swarm);
