@@ -28,6 +28,15 @@ static struct cluster_call *read_file(
     memcpy(call->id, file->id, sizeof call->id);
     call->op.request.find.local_only = 1;
     cluster_call_run(call, 0, storage + 1);
+    bool is_in_doubt = settle->skills.has_mirrors && err_has(call->err, ERR_CODE_CORRUPT)
+                       && file->fid.identity.origin != storage + 1;
+    if (!is_in_doubt)
+        return call;
+    /* Where no header is, one storage alone can't tell damage from what a deleted file left. */
+    cluster_call_free(call);
+    call = cluster_call_new(settle->cluster, MSG_FIND, 1);
+    memcpy(call->id, file->id, sizeof call->id);
+    cluster_call_run(call, 0, storage + 1);
     return call;
 }
 
