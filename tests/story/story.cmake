@@ -30,7 +30,5 @@ function(cluster_canary name)
     set_tests_properties(cluster_canary_${name} PROPERTIES TIMEOUT 300 LABELS story)
 endfunction()
 
-cairn_test(cluster_story SOURCES story/cluster_story.c LINKS cairn_sim_cluster TIMEOUT 300)
-
 cluster_canary(what_is_in_memory_is_called_durable SOURCE src/storage/upload.c
     FROM "upload_tell(upload, ACK_MEMORY);" TO "upload_tell(upload, ACK_LOCAL);" SEEDS 300)
