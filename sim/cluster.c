@@ -387,11 +387,26 @@ static bool tracker_knows(const struct cluster_tracker *tracker, uint32_t machin
     return false;
 }
 
+/* Every loop of it knows all others of the group, and that they are there. */
+static bool storage_knows_all(const struct cluster *cluster, unsigned index)
+{
+    const struct storage *storage = cluster->storages[index].storage;
+    for (unsigned i = 0; i < storage->loop_count; i++) {
+        const struct members *members = &storage->loops[i].members;
+        unsigned alive = 0;
+        for (uint32_t k = 0; k < members->count; k++)
+            alive += members->all[k].is_alive;
+        if (alive + 1 < cluster->options.storages)
+            return false;
+    }
+    return true;
+}
+
 bool cluster_is_whole(void *context)
 {
     const struct cluster *cluster = context;
     for (unsigned i = 0; i < cluster->options.storages; i++) {
-        if (!cluster_is_running(cluster, i))
+        if (!cluster_is_running(cluster, i) || !storage_knows_all(cluster, i))
             return false;
         for (unsigned t = 0; t < cluster->options.trackers; t++)
             if (!cluster->trackers[t].io

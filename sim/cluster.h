@@ -116,7 +116,7 @@ void cluster_boot_all(struct cluster *cluster);
 
 /** Its state is running. */
 bool cluster_is_running(const struct cluster *cluster, unsigned index);
-/** Every storage is, and every tracker knows that of all. */
+/** Every storage is and knows the others, and every tracker knows that of all. */
 bool cluster_is_whole(void *cluster);
 /** The path of a mount point of a storage, the same on all: "/m0". */
 const char *cluster_mount_path(unsigned mount);

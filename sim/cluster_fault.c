@@ -1,6 +1,7 @@
 #include "sim/cluster_fault.h"
 
 #include "base/units.h"
+#include "sim/content.h"
 
 const char *cluster_fault_name(enum cluster_fault_kind kind)
 {
@@ -205,10 +206,10 @@ static void trouble_disk(
 /* Somebody must keep everything: at most one storage loses state between two healings. */
 static bool may_lose(const struct cluster_faults *faults, unsigned storage)
 {
-    for (unsigned i = 0; i < faults->cluster->options.storages; i++)
+    for (unsigned i = 0; i < faults->cluster->options.storages && faults->has_mirrors; i++)
         if (i != storage && faults->is_degraded[i])
             return false;
-    return faults->cluster->options.storages > 1;
+    return !faults->has_mirrors || faults->cluster->options.storages > 1;
 }
 
 static void empty_disk(struct cluster_faults *faults, unsigned storage)
@@ -260,7 +261,7 @@ static void pick_file(void *context, const char *path, uint64_t size)
     struct rot *rot = context;
     bool is_content = strncmp(path, rot->root, strlen(rot->root)) == 0
                       && (strstr(path, "/chunks/") || strstr(path, "/singles/"));
-    if (!is_content || size == 0 || strlen(path) >= sizeof rot->path)
+    if (!is_content || size <= SIM_PAGE_SIZE || strlen(path) >= sizeof rot->path)
         return;
     if (prng_below(rot->prng, ++rot->seen) == 0) {
         (void)snprintf(rot->path, sizeof rot->path, "%s", path);
@@ -268,7 +269,7 @@ static void pick_file(void *context, const char *path, uint64_t size)
     }
 }
 
-/* A few bits of one chunk file or single file. */
+/* A few bits of one chunk file or single file, behind its first page. */
 static void rot_file(struct cluster_faults *faults, unsigned storage)
 {
     struct sim_node *node = faults->cluster->storages[storage].node;
@@ -283,7 +284,8 @@ static void rot_file(struct cluster_faults *faults, unsigned storage)
     sim_world_note(faults->cluster->world, "m%03u: %llu bits of %s rot", storage + 1,
         (unsigned long long)flips, rot.path);
     for (uint64_t i = 0; i < flips; i++)
-        sim_file_flip_bit(node, rot.path, below(faults, rot.size), (unsigned)below(faults, 8));
+        sim_file_flip_bit(node, rot.path, SIM_PAGE_SIZE + below(faults, rot.size - SIM_PAGE_SIZE),
+            (unsigned)below(faults, 8));
     cluster_model_lost(faults->model, storage, (int)mount);
     faults->is_degraded[storage] = faults->is_damaged = true;
 }
@@ -299,6 +301,7 @@ static void damage_writes(
     else
         disk->misdirected_write_per_million = 20000;
     cluster_model_lost(faults->model, storage, -1);
+    faults->model->is_distrusted[storage] = true; /* until all is healed */
     faults->is_degraded[storage] = faults->is_damaged = true;
 }
 
@@ -334,14 +337,8 @@ void cluster_fault_inject(struct cluster_faults *faults, enum cluster_fault_kind
 static void clear_disks(struct cluster_faults *faults, unsigned storage)
 {
     struct sim_node *node = faults->cluster->storages[storage].node;
-    bool was_damaging = false;
-    for (unsigned i = 0; i < faults->cluster->options.shapes[storage].mounts; i++) {
-        struct sim_disk_faults *disk = sim_mount_faults(node, cluster_mount_path(i));
-        was_damaging |= disk->lost_write_per_million || disk->misdirected_write_per_million;
-        *disk = (struct sim_disk_faults){0};
-    }
-    if (was_damaging) /* what was acknowledged meanwhile is not to be trusted either */
-        cluster_model_lost(faults->model, storage, -1);
+    for (unsigned i = 0; i < faults->cluster->options.shapes[storage].mounts; i++)
+        *sim_mount_faults(node, cluster_mount_path(i)) = (struct sim_disk_faults){0};
     *sim_node_refusal(node) = (struct sim_refusal){0};
     sim_node_fd_limit(node, 1 << 20);
     sim_world_crash_at(faults->cluster->world, node, 0, SIM_CRASH_NONE);

@@ -47,6 +47,7 @@ struct cluster_faults {
     struct prng *prng;
     uint32_t enabled; /* BIT(kind) */
     uint32_t allowed; /* those that the storages bear by now */
+    bool has_mirrors; /* what one storage loses, another keeps */
     bool is_calm;     /* nothing has happened since the last healing */
     bool is_damaged;  /* bytes were changed behind a storage's back */
     /* by storage: */

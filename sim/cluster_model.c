@@ -274,7 +274,8 @@ static const struct cluster_mark *mark_before(
     const struct cluster_model *model, const struct cluster_answer *answer)
 {
     int storage = answer->storage;
-    if (storage < 0 || model->losses[storage] != answer->losses[storage])
+    if (storage < 0 || model->is_distrusted[storage]
+        || model->losses[storage] != answer->losses[storage])
         return NULL;
     const struct cluster_mark *mark = &answer->marks[storage];
     bool is_lost = mark->is_volatile && model->crashes[storage] != answer->crashes[storage];
@@ -288,7 +289,7 @@ static void note_holders(struct cluster_model *model, struct cluster_file *file,
     uint32_t machine = 0;
     for (unsigned i = 0; i < model->storages; i++) {
         bool holds = is_told && (int)i == answer->storage;
-        if (model->losses[i] != answer->losses[i])
+        if (model->is_distrusted[i] || model->losses[i] != answer->losses[i])
             continue;
         for (size_t at = 0; at < holders.size; at++) {
             uint8_t c = holders.data[at];
@@ -342,7 +343,8 @@ struct cluster_file *cluster_model_uploaded(struct cluster_model *model,
     version_note(file, reply->version, model_content_ref(change->body))->is_memory = is_memory;
     note_holders(model, file, answer, !is_memory, reply->holders, reply->version, false);
     int storage = answer->storage;
-    if (is_memory && model->losses[storage] == answer->losses[storage]
+    if (is_memory && !model->is_distrusted[storage]
+        && model->losses[storage] == answer->losses[storage]
         && model->crashes[storage] == answer->crashes[storage])
         raise_floor(&file->marks[storage], reply->version, true);
     return file;
@@ -377,13 +379,15 @@ static bool check_made(struct cluster_model *model, struct cluster_file *file,
         return broken(model, file, "a modify made version %llu.%u of %llu bytes: from what?",
             counter_of(reply->version), reply->version.machine, (unsigned long long)reply->size);
     struct cluster_version *known = version_find(file, reply->version);
-    bool is_other = known && !known->is_ghost && !contents_equal(known->content, search.found);
+    bool is_liar = model->is_distrusted[reply->version.machine - 1];
+    bool is_other =
+        known && !known->is_ghost && !is_liar && !contents_equal(known->content, search.found);
     if (is_other) {
         model_content_unref(search.found);
         return broken(model, file, "version %llu.%u was made twice, with two contents",
             counter_of(reply->version), reply->version.machine);
     }
-    (void)version_note(file, reply->version, search.found);
+    version_note(file, reply->version, search.found)->is_ghost = is_liar;
     return true;
 }
 
@@ -416,9 +420,10 @@ bool cluster_model_deleted(struct cluster_model *model, struct cluster_file *fil
     if (before && before->is_gone && reply->existed)
         return broken(model, file, "deleted twice at m%03d", answer->storage + 1);
     close_change(file, CHANGE_DONE, change);
-    bool was_known = before && (!version_is_none(before->floor) || reply->existed);
-    if (reply->ack != ACK_MEMORY)
-        note_holders(model, file, answer, was_known, reply->holders, (struct version){0}, true);
+    /* "It is not there" says nothing where it was not known to be: it may come from another yet. */
+    bool was_known = before && !version_is_none(before->floor) && !before->is_volatile;
+    if (reply->ack != ACK_MEMORY && (reply->existed || was_known))
+        note_holders(model, file, answer, true, reply->holders, (struct version){0}, true);
     return true;
 }
 

@@ -62,6 +62,7 @@ struct cluster_file {
 struct cluster_model {
     unsigned storages;
     unsigned crashes[CLUSTER_STORAGES_MAX], losses[CLUSTER_STORAGES_MAX]; /* so far, of each */
+    bool is_distrusted[CLUSTER_STORAGES_MAX]; /* its disks lie: it promises nothing */
     struct list files;
     char failure[CLUSTER_MODEL_TEXT]; /* the last rule that was broken */
 };

@@ -28,6 +28,15 @@ static struct cluster_call *read_file(
     memcpy(call->id, file->id, sizeof call->id);
     call->op.request.find.local_only = 1;
     cluster_call_run(call, 0, storage + 1);
+    bool is_in_doubt = settle->skills.has_mirrors && err_has(call->err, ERR_CODE_CORRUPT)
+                       && file->fid.identity.origin != storage + 1;
+    if (!is_in_doubt)
+        return call;
+    /* Where no header is, one storage alone can't tell damage from what a deleted file left. */
+    cluster_call_free(call);
+    call = cluster_call_new(settle->cluster, MSG_FIND, 1);
+    memcpy(call->id, file->id, sizeof call->id);
+    cluster_call_run(call, 0, storage + 1);
     return call;
 }
 
@@ -55,6 +64,12 @@ static void describe(const struct cluster_call *call, char *text, size_t size)
             (unsigned long long)found->version.counter, found->version.machine, call->found_size);
 }
 
+static bool is_lost(const struct cluster_settle *settle, const struct cluster_call *call)
+{
+    return settle->is_damaged && !settle->skills.has_mirrors
+           && err_has(call->err, ERR_CODE_CORRUPT);
+}
+
 /* The same at every storage that keeps it. *ret is one of the answers, the caller's. */
 static bool agree(
     struct cluster_settle *settle, const struct cluster_file *file, struct cluster_call **ret)
@@ -68,7 +83,7 @@ static bool agree(
         struct cluster_call *call = read_file(settle, file, i);
         char here[200], there[200];
         describe(call, here, sizeof here);
-        is_equal = !err_is(call->err) || is_missing(call);
+        is_equal = !err_is(call->err) || is_missing(call) || is_lost(settle, call);
         if (!is_equal)
             (void)fail(settle, "%s at m%03u: %s", file->id, i + 1, here);
         if (is_equal && first && !is_same(first, call)) {
@@ -110,13 +125,15 @@ static bool digests_agree(struct cluster_settle *settle)
 static bool pass(struct cluster_settle *settle, bool *ret_is_final)
 {
     bool is_well = digests_agree(settle);
-    LIST_EACH (node, &settle->model->files) {
+    LIST_EACH_SAFE (node, &settle->model->files) {
         if (!is_well)
             break;
         struct cluster_file *file = CONTAINER_OF(node, struct cluster_file, link);
         struct cluster_call *call;
         is_well = agree(settle, file, &call);
-        if (is_well && !settle_file(settle, file, call)) {
+        if (is_well && is_lost(settle, call)) {
+            cluster_model_forget(file);
+        } else if (is_well && !settle_file(settle, file, call)) {
             is_well = false;
             *ret_is_final = true;
         }
@@ -148,6 +165,30 @@ static bool wait_for_whole(struct cluster *cluster, uint64_t end_ns)
     return false;
 }
 
+/* For the story: what each storage has of the files that differ. */
+static void note_differences(struct cluster_settle *settle)
+{
+    LIST_EACH (node, &settle->model->files) {
+        const struct cluster_file *file = CONTAINER_OF(node, struct cluster_file, link);
+        struct cluster_call *first = NULL;
+        for (unsigned i = 0; i < settle->cluster->options.storages; i++) {
+            if (!keeps(settle, file, i))
+                continue;
+            struct cluster_call *call = read_file(settle, file, i);
+            char here[200];
+            describe(call, here, sizeof here);
+            if (first ? !is_same(first, call) : err_is(call->err) && !is_missing(call))
+                sim_world_note(settle->cluster->world, "%s at m%03u: %s", file->id, i + 1, here);
+            if (first)
+                cluster_call_free(call);
+            else
+                first = call;
+        }
+        if (first)
+            cluster_call_free(first);
+    }
+}
+
 bool cluster_settle(struct cluster_settle *settle, uint64_t max_ns)
 {
     struct cluster *cluster = settle->cluster;
@@ -159,8 +200,10 @@ bool cluster_settle(struct cluster_settle *settle, uint64_t max_ns)
         return fail(settle, "not everybody became running: %s", text);
     }
     while (!pass(settle, &is_final)) {
-        if (is_final || sim_world_now(cluster->world) >= end_ns)
+        if (is_final || sim_world_now(cluster->world) >= end_ns) {
+            note_differences(settle);
             return false;
+        }
         cluster_run_for(cluster, NS_PER_S);
     }
     forget_gone(settle->model);

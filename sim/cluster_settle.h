@@ -11,6 +11,7 @@ struct cluster_settle {
     struct cluster *cluster;
     struct cluster_model *model;
     struct cluster_skills skills;
+    bool is_damaged;                   /* and there are no mirrors: what is damaged may stay so */
     char failure[CLUSTER_SETTLE_TEXT]; /* of the last attempt */
 };
 

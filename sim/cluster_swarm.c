@@ -20,19 +20,14 @@ struct swarm {
     struct prng prng;
 };
 
-/* What storages can do by now. */
-static struct cluster_skills skills(void)
-{
-    return (struct cluster_skills){.has_mirrors = false, .has_levels = false};
-}
-
-static uint32_t bearable_faults(void)
+/* What is not repaired yet: disks that come back empty, or lie. Without mirrors it need not be. */
+static uint32_t bearable_faults(bool has_mirrors)
 {
     static const enum cluster_fault_kind unbearable[] = {CLUSTER_FAULT_EMPTIED,
         CLUSTER_FAULT_SWAPPED, CLUSTER_FAULT_ROT, CLUSTER_FAULT_LOST_WRITES,
         CLUSTER_FAULT_MISDIRECTED};
     uint32_t faults = BIT(CLUSTER_FAULT_COUNT) - 1;
-    for (size_t i = 0; i < ARRAY_LEN(unbearable); i++)
+    for (size_t i = 0; i < (has_mirrors ? ARRAY_LEN(unbearable) : 2); i++)
         faults &= (uint32_t)~BIT(unbearable[i]);
     return faults;
 }
@@ -129,13 +124,16 @@ static bool heal(struct swarm *swarm)
         return fail(swarm, "the clients do not close");
     cluster_run_for(&swarm->cluster, 8 * NS_PER_S); /* the longest pause is over */
     cluster_faults_heal(&swarm->faults); /* what was fenced while the last operations ended */
-    struct cluster_settle settle = {
-        .cluster = &swarm->cluster, .model = &swarm->model, .skills = swarm->work.skills};
+    struct cluster_settle settle = {.cluster = &swarm->cluster,
+        .model = &swarm->model,
+        .skills = swarm->work.skills,
+        .is_damaged = swarm->faults.is_damaged};
     if (!cluster_settle(&settle, HEALING_NS))
         return fail(swarm, "after healing: %s", settle.failure);
     cluster_work_forget_unsure(&swarm->work);
     swarm->faults.is_calm = true;
     swarm->faults.is_damaged = false;
+    memset(swarm->model.is_distrusted, 0, sizeof swarm->model.is_distrusted);
     memset(swarm->faults.is_degraded, 0, sizeof swarm->faults.is_degraded);
     return true;
 }
@@ -159,13 +157,25 @@ static bool end(struct swarm *swarm)
     return fail(swarm, "does not end: %s", text);
 }
 
+/* Without mirrors nobody can tell what a disk that lied should hold. */
+static bool is_past_healing(const struct swarm *swarm)
+{
+    bool is_distrusted = false;
+    for (unsigned i = 0; i < swarm->cluster.options.storages; i++)
+        is_distrusted |= swarm->model.is_distrusted[i];
+    return is_distrusted && !swarm->work.skills.has_mirrors;
+}
+
 static void run(struct swarm *swarm)
 {
     uint64_t lives = 1 + prng_below(&swarm->prng, LIVES_MAX);
     bool is_well = begin(swarm);
     for (uint64_t life = 0; life < lives && is_well; life++) {
         cluster_faults_draw(&swarm->faults);
-        is_well = operate(swarm) && heal(swarm);
+        is_well = operate(swarm);
+        if (is_well && is_past_healing(swarm))
+            return;
+        is_well = is_well && heal(swarm);
     }
     if (is_well)
         (void)end(swarm);
@@ -213,12 +223,12 @@ void cluster_swarm_run(
     swarm->cluster.context = swarm;
     tame_net(sim_world_net(swarm->cluster.world), &drawn);
     cluster_model_init(&swarm->model, drawn.storages);
-    cluster_faults_init(
-        &swarm->faults, &swarm->cluster, &swarm->model, &swarm->prng, bearable_faults());
+    cluster_faults_init(&swarm->faults, &swarm->cluster, &swarm->model, &swarm->prng,
+        bearable_faults(!options->has_no_mirrors));
     swarm->work = (struct cluster_work){.cluster = &swarm->cluster,
         .model = &swarm->model,
         .faults = &swarm->faults,
-        .skills = skills(),
+        .skills = {!options->has_no_mirrors, !options->has_no_mirrors},
         .prng = &swarm->prng};
     run(swarm);
     count(swarm);

@@ -13,8 +13,9 @@ enum { CLUSTER_SWARM_FAILURE = 1600, CLUSTER_SWARM_TEXT = 900 };
 
 struct cluster_swarm_options {
     uint64_t seed;
-    FILE *trace;     /* NULL: none */
-    bool is_verbose; /* the trace has every operation of the seam, too */
+    FILE *trace;         /* NULL: none */
+    bool is_verbose;     /* the trace has every operation of the seam, too */
+    bool has_no_mirrors; /* clients keep to the origin of a file; copies are not compared */
 };
 
 struct cluster_swarm_result {

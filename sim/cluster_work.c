@@ -105,7 +105,7 @@ static uint8_t draw_ack(struct cluster_work *work)
 {
     if (chance(work, 20))
         return ACK_MEMORY;
-    if (!work->skills.has_levels || chance(work, 75))
+    if (!work->skills.has_levels || work->cluster->options.storages == 1 || chance(work, 75))
         return ACK_LOCAL;
     return chance(work, 50) ? ACK_ONE : ACK_ALL;
 }
@@ -498,11 +498,32 @@ static int answering(const struct cluster_flight *flight)
     return (int)call->op.answered_by - 1;
 }
 
+static void note_end(struct cluster_work *work, const struct cluster_flight *flight)
+{
+    const struct client_op *op = &flight->call->op;
+    struct version version = {0};
+    if (err_is(flight->call->err)) {
+        sim_world_note(work->cluster->world, "#%u over: %s %s", flight->number,
+            err_name(flight->call->err.code), op->sentence);
+        return;
+    }
+    if (op->type == MSG_UPLOAD)
+        version = op->reply.uploaded.version;
+    else if (op->type == MSG_MODIFY)
+        version = op->reply.modified.version;
+    else if (op->type == MSG_FIND)
+        version = op->reply.found.version;
+    else if (op->type == MSG_STAT)
+        version = op->reply.stated.version;
+    sim_world_note(work->cluster->world, "#%u over: OK by m%03u, version %llu.%u%s", flight->number,
+        op->answered_by, (unsigned long long)version.counter, version.machine,
+        op->type == MSG_DELETE && !op->reply.deleted.existed ? ", was not there" : "");
+}
+
 static void judge(struct cluster_work *work, struct cluster_flight *flight)
 {
     struct cluster_call *call = flight->call;
-    sim_world_note(work->cluster->world, "#%u over: %s %s", flight->number,
-        err_name(call->err.code), call->op.sentence);
+    note_end(work, flight);
     flight->answer.storage = answering(flight);
     if (err_is(call->err))
         judge_error(work, flight);

@@ -10,7 +10,7 @@ struct sim_options {
     uint64_t seed;
     bool has_seed;
     const char *seeds;
-    bool has_trace, is_verbose, is_quiet;
+    bool has_trace, is_verbose, is_quiet, has_no_mirrors;
 };
 
 struct sim_totals {
@@ -48,11 +48,11 @@ static void print_story(const struct sim_notes *story)
         (void)printf("%s\n", story->lines[i % SIM_NOTES_MAX]);
 }
 
-static bool runs_the_same(uint64_t seed, uint64_t hash)
+static bool runs_the_same(const struct sim_options *options, uint64_t seed, uint64_t hash)
 {
     struct cluster_swarm_result again;
-    struct cluster_swarm_options options = {.seed = seed};
-    cluster_swarm_run(&options, &again);
+    struct cluster_swarm_options swarm = {.seed = seed, .has_no_mirrors = options->has_no_mirrors};
+    cluster_swarm_run(&swarm, &again);
     return again.hash == hash;
 }
 
@@ -61,10 +61,11 @@ static void run_seed(const struct sim_options *options, uint64_t seed, struct si
     struct cluster_swarm_result result;
     struct cluster_swarm_options swarm = {.seed = seed,
         .trace = options->has_trace ? stdout : NULL,
-        .is_verbose = options->is_verbose};
+        .is_verbose = options->is_verbose,
+        .has_no_mirrors = options->has_no_mirrors};
     sim_seed_running = seed;
     cluster_swarm_run(&swarm, &result);
-    if (seed % 50 == 0 && !options->has_trace && !runs_the_same(seed, result.hash))
+    if (seed % 50 == 0 && !options->has_trace && !runs_the_same(options, seed, result.hash))
         (void)snprintf(result.failure, sizeof result.failure, "it ran differently a second time");
     add(totals, &result);
     if (!result.failure[0])
@@ -149,6 +150,10 @@ static const struct arg rows[] = {
         .kind = ARG_FLAG,
         .text = "with --trace: every disk and network operation, too",
         .offset = offsetof(struct sim_options, is_verbose)},
+    {.name = "no-mirrors",
+        .kind = ARG_FLAG,
+        .text = "clients keep to the origin of a file, and copies are not compared",
+        .offset = offsetof(struct sim_options, has_no_mirrors)},
     {.name = "quiet",
         .letter = 'q',
         .kind = ARG_FLAG,

@@ -165,12 +165,20 @@ static bool file_take_bytes(struct chunk_file *file, int64_t result)
     return result > 0 && file->have < CHUNK_HEADER_BYTES;
 }
 
+/* The header is what a chunk file begins its life with: one without it was never made whole, for want
+ * of space, say, and nothing is in it. */
+static bool file_is_half_made(const struct chunk_file *file)
+{
+    static const uint8_t zeros[CHUNK_HEADER_BYTES];
+    return file->have < CHUNK_HEADER_BYTES || memcmp(file->bytes, zeros, sizeof zeros) == 0;
+}
+
 static err_t file_check_header(struct chunk_file *file, int64_t result)
 {
     if (result < 0)
         return ERR_RESULT(result);
-    if (file->have < CHUNK_HEADER_BYTES)
-        return ERR(CORRUPT, 0);
+    if (file_is_half_made(file))
+        return ERR(NOT_FOUND, 0);
     TRY(chunk_header_decode(file->bytes, &file->header));
     return key_equals(&file->header.key, &file->key) ? ERR_OK : ERR(CORRUPT, 0);
 }

@@ -91,8 +91,9 @@ MUST err_t chunk_files_init(struct chunk_files *files, struct io *io, struct mem
     void *context);
 void chunk_files_fini(struct chunk_files *files);
 
-/** Hold the file of `key`. True: ref->file is there, or ref->err says why not (NOT_FOUND, OFFLINE,
- * IO, CORRUPT, NO_RESOURCE). False: the same is so when `machine` has arrived. */
+/** Hold the file of `key`. True: ref->file is there, or ref->err says why not (NOT_FOUND: also if its
+ * making did not come as far as the header; OFFLINE, IO, CORRUPT, NO_RESOURCE). False: the same is so
+ * when `machine` has arrived. */
 MUST bool chunk_acquire(struct chunk_files *files, const struct chunk_key *key,
     struct chunk_ref *ref, struct machine *machine);
 /** Hold it if its file is open already. False: it is not. */

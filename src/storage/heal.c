@@ -57,7 +57,10 @@ err_t heal_err(const struct heal *heal)
     err_t err = heal->fetch.err;
     if (!err_is(err))
         return ERR_OK;
-    if (heal->fetch.is_repair)
+    /* In a slot of another storage what is no header may be damage or what a deleted file left: its
+     * origin knows. */
+    bool is_gone = err_has(err, ERR_CODE_NOT_FOUND) && heal->fetch.origin_lacks_it;
+    if (heal->fetch.is_repair && !is_gone)
         return (err_t){err.site, ERR_CODE_CORRUPT, err.os};
     return err_has(err, ERR_CODE_NOT_FOUND) ? err : (err_t){err.site, ERR_CODE_UNAVAILABLE, err.os};
 }

@@ -319,6 +319,7 @@ static int no_answer(struct pull_slot *slot)
     err_t err = slot->call_err;
     if (err_has(err, ERR_CODE_NOT_FOUND) || err_has(err, ERR_CODE_WRONG_NODE))
         slot->was_told_not_found = true;
+    slot->fetch->origin_lacks_it |= slot->peer == slot->fetch->identity.origin;
     bool may_be_stale = err_has(err, ERR_CODE_CLOSED) && slot->is_reused;
     bool has_changed = err_has(err, ERR_CODE_CONFLICT) || err_has(err, ERR_CODE_BUSY);
     if ((may_be_stale || has_changed) && slot->retries++ < PULL_RETRIES) {

@@ -10,8 +10,8 @@ set_tests_properties(store_swarm_low store_swarm_high store_swarm_large PROPERTI
 cairn_test(store_canary SOURCES story/canary_test.c LINKS cairn_sim_store TIMEOUT 300)
 
 # The swarm of whole clusters, in two halves; the verb is tested with it.
-add_test(NAME cluster_swarm_low COMMAND cairn sim --seeds 1-500)
-add_test(NAME cluster_swarm_high COMMAND cairn sim --seeds 501-1000)
+add_test(NAME cluster_swarm_low COMMAND cairn sim --no-mirrors --seeds 1-500)
+add_test(NAME cluster_swarm_high COMMAND cairn sim --no-mirrors --seeds 501-1000)
 set_tests_properties(cluster_swarm_low cluster_swarm_high PROPERTIES TIMEOUT 1200 LABELS story)
 
 # A mistake is put into one source file; the swarm has to find it within so many seeds.
@@ -32,3 +32,5 @@ endfunction()
 
 cluster_canary(what_is_in_memory_is_called_durable SOURCE src/storage/upload.c
     FROM "upload_tell(upload, ACK_MEMORY);" TO "upload_tell(upload, ACK_LOCAL);" SEEDS 300)
+cairn_test(cluster_story SOURCES story/cluster_story.c LINKS cairn_sim_cluster TIMEOUT 300)
+set_tests_properties(cluster_story PROPERTIES DISABLED TRUE) # until storages compare what they hold

@@ -46,3 +46,6 @@ cairn_test(storage_retry_crash_test SOURCES unit/storage/retry_crash_test.c unit
     LINKS cairn_sim_store)
 cairn_test(storage_scrub_test SOURCES unit/storage/scrub_test.c unit/storage/group.c
     LINKS cairn_sim cairn_storage)
+cairn_test(storage_intake_fault_test SOURCES unit/storage/intake_fault_test.c
+        unit/storage/mirror_stand.c unit/storage/stand.c
+    LINKS cairn_sim_store TIMEOUT 300)

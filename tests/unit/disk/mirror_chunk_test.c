@@ -91,6 +91,8 @@ TEST(on_a_full_disk_the_answer_is_no_space_and_nothing_is_taken)
     EXPECT(sim_file_size(bench.node, PATH) <= 0);
     struct chunk_key key = bench_key(1);
     EXPECT(stream_chunk_find(&bench.stream, &key) == NULL);
+    struct chunk_ref ref; /* who looks for a file of it meets nothing, not damage */
+    EXPECT_ERR(chunk_acquire_now(bench.stream.options.files, &key, &ref), NOT_FOUND);
     sim_mount_faults(bench.node, "/d")->is_full = false;
     hold(&bench, &job, 77);
     EXPECT_OK(job.err);

@@ -31,12 +31,12 @@ err_t mirror_boot(struct mirror_stand *stand, unsigned index)
     return err;
 }
 
-void mirror_stand_open(struct mirror_stand *stand, uint64_t seed, unsigned count,
+void mirror_stand_open_in(struct mirror_stand *stand, struct sim_world *world, unsigned count,
     const struct store_lab_options *options)
 {
     struct store_lab_options small;
     store_lab_options_small(&small);
-    *stand = (struct mirror_stand){.world = sim_world_new(seed), .count = count};
+    *stand = (struct mirror_stand){.world = world, .count = count, .keeps_world = true};
     for (unsigned i = 0; i < count; i++) {
         struct store_lab_options own = options ? *options : small;
         own.store.machine = MIRROR_FIRST + i;
@@ -45,6 +45,13 @@ void mirror_stand_open(struct mirror_stand *stand, uint64_t seed, unsigned count
         store_lab_init(&stand->labs[i], stand->world, &own);
         EXPECT_OK(mirror_boot(stand, i));
     }
+}
+
+void mirror_stand_open(struct mirror_stand *stand, uint64_t seed, unsigned count,
+    const struct store_lab_options *options)
+{
+    mirror_stand_open_in(stand, sim_world_new(seed), count, options);
+    stand->keeps_world = false;
 }
 
 void mirror_stand_close(struct mirror_stand *stand)
@@ -56,7 +63,8 @@ void mirror_stand_close(struct mirror_stand *stand)
             mirror_cargo_free(&stand->cargo[i][k]);
         sim_free(stand->cargo[i]);
     }
-    sim_world_free(stand->world);
+    if (!stand->keeps_world)
+        sim_world_free(stand->world);
 }
 
 /* ---- reading a storage's files behind its back ---- */

@@ -27,9 +27,13 @@ struct mirror_stand {
     unsigned fetches;   /* whole files that intakes asked for */
     bool refuses_fetch; /* they are told UNAVAILABLE */
     size_t body_piece;  /* of bodies; 0: whole */
+    bool keeps_world;
 };
 
 void mirror_stand_open(struct mirror_stand *stand, uint64_t seed, unsigned count,
+    const struct store_lab_options *options);
+/** The same in a world that is the caller's. */
+void mirror_stand_open_in(struct mirror_stand *stand, struct sim_world *world, unsigned count,
     const struct store_lab_options *options);
 void mirror_stand_close(struct mirror_stand *stand);
 /** After a boot: the group is known, whole files can be asked for. Errors: those of store_lab_boot. */

@@ -1,4 +1,5 @@
 /* Whole storages of one group, in the simulator: what one takes, the others have. */
+#include "base/units.h"
 #include "tests/lib/test.h"
 #include "tests/unit/storage/group.h"
 
@@ -138,4 +139,56 @@ TEST(a_storage_that_was_away_catches_up_where_it_was)
             group_stop(&group, i);
         group_close(&group);
     }
+}
+
+TEST(a_mirror_without_space_takes_what_it_missed_when_there_is_space_again)
+{
+    struct group group = {0};
+    struct fid fids[KEEPERS][ARRAY_LEN(sizes)], more[ARRAY_LEN(sizes)];
+    open_all(&group, 30, 2, 1);
+    put_all(&group, fids);
+    expect_equal(&group, 2 * ARRAY_LEN(sizes));
+    struct sim_disk_faults *faults = sim_mount_faults(group.houses[1].node, "/m0");
+    faults->is_full = true;
+    for (size_t i = 0; i < ARRAY_LEN(sizes); i++)
+        more[i] = group_put(&group, 0, sizes[i], 60);
+    group_run_for(&group, 5 * NS_PER_S);
+    uint64_t files = 3 * ARRAY_LEN(sizes);
+    EXPECT(!are_equal(&group, &files));
+    faults->is_full = false;
+    expect_equal(&group, files);
+    for (size_t i = 0; i < ARRAY_LEN(sizes); i++)
+        group_expect(&group, 1, &more[i], sizes[i], 60);
+    for (unsigned i = 0; i < 2; i++)
+        group_stop(&group, i);
+    group_close(&group);
+}
+
+TEST(slots_that_are_used_again_quickly_are_used_again_in_order_at_the_mirror)
+{
+    enum { FILES = 40, ROUNDS = 6 };
+    struct group group = {0};
+    struct fid fids[FILES];
+    uint64_t files = 0;
+    open_all(&group, 31, 2, 1);
+    group_run_for(&group, 2 * NS_PER_S); /* followed: the logs are kept from here on */
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        for (unsigned i = 0; i < FILES; i++)
+            fids[i] = group_put(&group, 0, 300 + (i * 977 + round * 1313) % 2300, i);
+        for (unsigned i = 0; i < FILES; i++)
+            if ((i + round) % 9 != 0)
+                group_remove(&group, 0, &fids[i], true);
+            else
+                files++;
+        if (round < ROUNDS - 3)
+            expect_equal(&group, files);
+        if (round == ROUNDS - 3) /* all that follows comes at once */
+            group_stop(&group, 1);
+    }
+    group_start(&group, 1);
+    group_introduce(&group);
+    expect_equal(&group, files);
+    for (unsigned i = 0; i < 2; i++)
+        group_stop(&group, i);
+    group_close(&group);
 }
