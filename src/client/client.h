@@ -124,8 +124,9 @@ struct client_op {
     err_t give_up;   /* client_cancel_all: end with this */
     err_t local_err; /* of source, sink or reply check: final */
     err_t call_err;
-    err_t last_err;       /* of the last attempt, for the sentence */
-    err_t lacks_err;      /* a storage said that it has no such file */
+    err_t last_err;  /* of the last attempt, for the sentence */
+    err_t lacks_err; /* a storage said that it has no such file: */
+    struct io_address lacks_asked;
     const uint8_t *piece; /* of content, being sent or kept for another attempt */
     size_t piece_size;
     uint64_t piece_count; /* pieces that the source has given since its first byte */

@@ -268,6 +268,7 @@ static int judge_attempt(struct client_op *op)
     if (may_be_elsewhere(op)) {
         verdict = VERDICT_NEXT;
         op->lacks_err = op->call_err;
+        op->lacks_asked = op->asked;
     }
     bool is_lost = is_lost_answer(op);
     if (verdict == VERDICT_FINAL)
@@ -331,7 +332,8 @@ static int run_pause(struct machine *machine)
     struct client_op *op = op_of(machine);
     uint64_t until_ns = io_now(op->client->io) + pause_ns(op);
     if (err_is(op->lacks_err)) { /* whoever could say something said so */
-        note_locally(op, op->lacks_err, NULL);
+        op->asked = op->lacks_asked;
+        note_failure(op, op->lacks_err, NULL);
         return fail(op, op->lacks_err);
     }
     if (op->round == op->client->config.retries || op->is_last_round || until_ns >= op->deadline_ns)

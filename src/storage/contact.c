@@ -158,6 +158,7 @@ static void drop_reached(struct contact *contact, const struct survey *survey)
         contact->rows[left++] = contact->rows[i];
     }
     contact->row_count = left;
+    contact->is_caught_up |= contact->is_sampled && left == 0 && !contact->is_cut;
 }
 
 static void surveyed(struct survey_waiter *waiter)
@@ -172,7 +173,8 @@ static void compare_with_own(struct contacts *contacts)
 {
     bool is_needed = false;
     for (uint32_t i = 0; i < MEMBERS_MAX; i++)
-        is_needed |= contacts->all[i].row_count > 0;
+        is_needed |= contacts->all[i].row_count > 0
+                     || (contacts->all[i].is_sampled && !contacts->all[i].is_caught_up);
     if (!is_needed || contacts->is_surveying || !loops_run(contacts))
         return;
     contacts->is_surveying = true;
@@ -386,7 +388,7 @@ static void sum_contact(const struct contact *contact, bool with_positions, uint
     bool is_behind = with_positions && (contact->row_count > 0 || contact->is_cut);
     ret->pending += !is_known && !is_given_up;
     ret->recalled += contact->is_recalled;
-    ret->behind += is_known && is_behind && !is_given_up;
+    ret->behind += is_known && with_positions && !contact->is_caught_up && !is_given_up;
     if (!is_behind || !contact->is_introduced)
         return;
     ret->lag_records += contact->lag_records;
