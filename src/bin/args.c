@@ -80,6 +80,8 @@ static bool arg_store(const struct arg *arg, const char *text, void *field)
         return store_in_list(field, text);
     case ARG_NUMBER:
         return parse_number(text, &number) && store_number(arg, number, field);
+    case ARG_MACHINE:
+        return parse_machine(text, &number) && store_number(arg, number, field);
     case ARG_SIZE:
         return parse_size(text, &number) && store_number(arg, number, field);
     case ARG_DURATION:
@@ -105,6 +107,8 @@ static const char *wanted(enum arg_kind kind)
         return "at most 64 values";
     case ARG_NUMBER:
         return "a number";
+    case ARG_MACHINE:
+        return "a machine like m001";
     case ARG_SIZE:
         return "a size like 4096, 64K or 1G";
     case ARG_DURATION:

@@ -16,6 +16,7 @@ enum arg_kind {
     ARG_TEXT,     /* const char * */
     ARG_LIST,     /* struct arg_list: repeatable */
     ARG_NUMBER,   /* uint64_t, min..max */
+    ARG_MACHINE,  /* uint64_t: m001, 1 */
     ARG_SIZE,     /* uint64_t bytes, min..max */
     ARG_DURATION, /* uint64_t nanoseconds */
     ARG_RANGE,    /* struct byte_range */

@@ -58,7 +58,7 @@ static uint64_t number_of(const json_t *object, const char *key)
 
 static bool storage_take(const json_t *object, struct cluster_storage *ret)
 {
-    char address[IO_ADDRESS_TEXT_MAX];
+    char address[IO_ADDRESS_TEXT_MAX], life[CLUSTER_NAME_MAX];
     *ret = (struct cluster_storage){.machine = (uint32_t)number_of(object, "machine"),
         .age_ms = number_of(object, "age_ms"),
         .free_bytes = number_of(object, "free"),
@@ -74,6 +74,8 @@ static bool storage_take(const json_t *object, struct cluster_storage *ret)
         || !text_of(object, "state", ret->state, sizeof ret->state))
         return false;
     ret->is_running = strcmp(ret->state, "running") == 0;
+    ret->is_draining = json_is_true(json_object_get(object, "draining"));
+    ret->is_alive = text_of(object, "life", life, sizeof life) && strcmp(life, "alive") == 0;
     return true;
 }
 

@@ -16,7 +16,8 @@ struct cluster_storage {
     uint64_t free_bytes, total_bytes;
     uint64_t mounts_online, mounts_total;
     uint64_t lag_records, lag_ms; /* behind the others of its group */
-    bool is_running;
+    bool is_running, is_draining;
+    bool is_alive;          /* its heartbeats come */
     bool is_first_of_group; /* the first running one */
 };
 

@@ -43,7 +43,7 @@ static void judge_storage(struct health *health, const struct cluster_storage *s
         describe(finding_add(health, "STORAGE_DEAD"), storage, "silent for ", NULL, age_ns);
         return;
     }
-    if (strcmp(storage->state, "left") == 0)
+    if (strcmp(storage->state, "left") == 0 || strcmp(storage->state, "removed") == 0)
         return; /* it went in order */
     if (!storage->is_running)
         describe(finding_add(health, "STORAGE_NOT_RUNNING"), storage, "is", storage->state, 0);
@@ -71,7 +71,8 @@ static void judge_group(struct health *health, const struct cluster_view *view, 
     size_t members = 0, running = 0;
     for (size_t i = 0; i < view->count; i++) {
         const struct cluster_storage *storage = &view->storages[i];
-        if (strcmp(storage->group, group) != 0 || strcmp(storage->state, "left") == 0)
+        if (strcmp(storage->group, group) != 0 || strcmp(storage->state, "left") == 0
+            || strcmp(storage->state, "removed") == 0)
             continue;
         members++;
         running += storage->is_running;

@@ -1,5 +1,7 @@
 #include "bin/parse.h"
 
+#include "storage/config.h"
+
 #include "wire/msg.h"
 
 /* Digits at the front of `text`; returns what follows, NULL if there are none or too many. */
@@ -26,6 +28,15 @@ bool parse_number(const char *text, uint64_t *ret)
     if (!rest || *rest != '\0')
         return false;
     *ret = value;
+    return true;
+}
+
+bool parse_machine(const char *text, uint64_t *ret)
+{
+    uint32_t machine;
+    if (!machine_parse(text, &machine))
+        return false;
+    *ret = machine;
     return true;
 }
 

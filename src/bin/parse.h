@@ -8,6 +8,9 @@
 /** Decimal digits only. */
 MUST bool parse_number(const char *text, uint64_t *ret);
 
+/** The number of "m001", "M1", "1". */
+MUST bool parse_machine(const char *text, uint64_t *ret);
+
 /** "4096", "4K", "4KiB", "4k", "4M", "1G", "2T" (powers of 1024); "4kB", "4MB" (powers of 1000). */
 MUST bool parse_size(const char *text, uint64_t *ret_bytes);
 

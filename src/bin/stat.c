@@ -115,12 +115,10 @@ static int stat_main(const struct verb *verb, int argc, char **argv)
 
 static const struct arg rows[] = {
     {.name = "storage",
-        .kind = ARG_NUMBER,
+        .kind = ARG_MACHINE,
         .value = "MACHINE",
         .text = "ask only this storage",
-        .offset = offsetof(struct stat_options, storage),
-        .min = 1,
-        .max = MACHINE_MAX},
+        .offset = offsetof(struct stat_options, storage)},
     COMMON_ROWS(struct stat_options),
 };
 

@@ -47,6 +47,12 @@ static const struct config_key keys[] = {
         .min = 200 * NS_PER_MS,
         .max = NS_PER_HOUR,
         .help = "a storage that is silent for so long is dead"},
+    {.name = "claim",
+        CONFIG_AT_DURATION(struct tracker_settings, claim_ns),
+        .default_text = "60s",
+        .min = 10 * NS_PER_MS,
+        .max = NS_PER_DAY,
+        .help = "the machine number of a dead storage is kept for it for so long"},
     {.name = "balance",
         CONFIG_AT_ENUM(struct tracker_settings, balance),
         .default_text = "loop",
@@ -85,6 +91,7 @@ void tracker_settings_take(
     ret->connection_max = (uint32_t)settings->max_connections;
     ret->interval_ns = settings->heartbeat_ns;
     ret->registry.dead_ns = settings->dead_ns;
+    ret->registry.claim_ns = settings->claim_ns;
     ret->registry.policy = balance_policies[settings->balance];
     if (settings->dead_ns < 2 * settings->heartbeat_ns)
         config_problem(&server->config,

@@ -8,7 +8,7 @@
 struct tracker_settings {
     const char *listen;
     uint64_t max_storages, max_groups, max_pools, max_connections;
-    uint64_t heartbeat_ns, dead_ns, drain_ns;
+    uint64_t heartbeat_ns, dead_ns, claim_ns, drain_ns;
     const char *client_secret_file, *node_secret_file;
     uint32_t balance; /* enum balance_policy */
 };

@@ -63,6 +63,7 @@ union client_request {
     struct msg_list list;
     struct msg_status status;
     struct msg_query query;
+    struct msg_member member;
 };
 
 union client_reply { /* texts point into op->meta */
@@ -74,6 +75,7 @@ union client_reply { /* texts point into op->meta */
     struct msg_listed listed;
     struct msg_status_reply status;
     struct msg_answer answer;
+    struct msg_member_reply member;
 };
 
 struct client_config {
@@ -94,12 +96,12 @@ struct client_op {
     void *context;
     /* what to do: set before client_start, untouched until done. Texts are borrowed */
     uint8_t
-        type; /* MSG_UPLOAD, FIND, MODIFY, DELETE, STAT, LIST, STATUS, or QUERY: its end is `route` */
+        type; /* MSG_UPLOAD, FIND, MODIFY, DELETE, STAT, LIST, STATUS, MEMBER, or QUERY: its end is `route` */
     union client_request request;
     struct client_source *source; /* UPLOAD; MODIFY but for TRUNCATE */
     uint8_t *buffer;              /* FRAME_DATA_MAX bytes, unless the source lends its own */
-    struct client_sink *sink;     /* FIND, LIST, STATUS */
-    struct io_address server;     /* LIST, STATUS: whom to ask; family 0: a tracker */
+    struct client_sink *sink;     /* FIND, LIST, STATUS, MEMBER */
+    struct io_address server;     /* LIST, STATUS, MEMBER: whom to ask; family 0: a tracker */
     uint32_t machine_only;        /* only this storage may answer; 0: any */
     /* what came of it: valid in done */
     union client_reply reply;
@@ -122,7 +124,9 @@ struct client_op {
     err_t give_up;   /* client_cancel_all: end with this */
     err_t local_err; /* of source, sink or reply check: final */
     err_t call_err;
-    err_t last_err;       /* of the last attempt, for the sentence */
+    err_t last_err;  /* of the last attempt, for the sentence */
+    err_t lacks_err; /* a storage said that it has no such file: */
+    struct io_address lacks_asked;
     const uint8_t *piece; /* of content, being sent or kept for another attempt */
     size_t piece_size;
     uint64_t piece_count; /* pieces that the source has given since its first byte */

@@ -255,9 +255,21 @@ static bool is_lost_answer(const struct client_op *op)
     return is_loss && verb_of(op->type)->is_change && op->is_body_sent && op->was_ready;
 }
 
+/* Who lacks a file may not have it yet: the others of the list are asked, too. */
+static bool may_be_elsewhere(const struct client_op *op)
+{
+    bool is_by_id = op->type == MSG_FIND || op->type == MSG_STAT || op->type == MSG_MODIFY;
+    return is_by_id && op->machine_only == 0 && err_has(op->call_err, ERR_CODE_NOT_FOUND);
+}
+
 static int judge_attempt(struct client_op *op)
 {
     enum verdict verdict = verdict_of(op->call_err);
+    if (may_be_elsewhere(op)) {
+        verdict = VERDICT_NEXT;
+        op->lacks_err = op->call_err;
+        op->lacks_asked = op->asked;
+    }
     bool is_lost = is_lost_answer(op);
     if (verdict == VERDICT_FINAL)
         return fail(op, op->call_err);
@@ -319,6 +331,11 @@ static int run_pause(struct machine *machine)
 {
     struct client_op *op = op_of(machine);
     uint64_t until_ns = io_now(op->client->io) + pause_ns(op);
+    if (err_is(op->lacks_err)) { /* whoever could say something said so */
+        op->asked = op->lacks_asked;
+        note_failure(op, op->lacks_err, NULL);
+        return fail(op, op->lacks_err);
+    }
     if (op->round == op->client->config.retries || op->is_last_round || until_ns >= op->deadline_ns)
         return fail(op, op->last_err);
     op->round++;

@@ -11,6 +11,7 @@ static const struct client_verb verbs[] = {
     {MSG_STAT, MSG_STATED, QUERY_FIND, .has_sink = false},
     {MSG_LIST, MSG_LISTED, 0, .has_sink = true},
     {MSG_STATUS, MSG_STATUS_REPLY, 0, .has_sink = true},
+    {MSG_MEMBER, MSG_MEMBER_REPLY, 0, .has_sink = true},
     {MSG_QUERY, MSG_ANSWER, 0, .has_sink = false}, /* its end is op->route */
 };
 
@@ -131,6 +132,9 @@ void verb_encode(const struct client_op *op, struct writer *fields)
     case MSG_LIST:
         msg_list_encode(&op->request.list, fields);
         return;
+    case MSG_MEMBER:
+        msg_member_encode(&op->request.member, fields);
+        return;
     default:
         msg_status_encode(&op->request.status, fields);
         return;
@@ -176,6 +180,8 @@ err_t verb_decode(struct client_op *op, struct span meta)
         return msg_stated_decode(meta, &op->reply.stated);
     case MSG_LIST:
         return msg_listed_decode(meta, &op->reply.listed);
+    case MSG_MEMBER:
+        return msg_member_reply_decode(meta, &op->reply.member);
     default:
         return msg_status_reply_decode(meta, &op->reply.status);
     }

@@ -33,7 +33,7 @@ static bool is_new(const struct storage *storage)
     return true;
 }
 
-static uint8_t flags_of(const struct storage *storage)
+uint8_t beat_flags(const struct storage *storage)
 {
     uint8_t flags = storage->membership.roster.is_draining ? MEMBER_DRAINING : 0;
     return is_new(storage) ? flags | MEMBER_NEW : flags;
@@ -61,7 +61,7 @@ static void fill(void *context, struct msg_heartbeat *ret)
         .mounts_online = mounts_online(&storage->mounts),
         .mounts_total = storage->config.mount_count,
         .incarnation = storage->mounts.incarnation,
-        .flags = flags_of(storage)};
+        .flags = beat_flags(storage)};
     struct contacts_sums sums;
     contacts_sum(&storage->contacts, true, io_now(storage->loops[0].io), &sums);
     ret->lag_records = sums.lag_records;

@@ -64,6 +64,7 @@ struct storage_config {
     uint64_t chunk_files;    /* descriptors kept open for chunk files */
     uint64_t free_slots;     /* of each stream, kept in memory */
     uint64_t member_wait_ns; /* a member that is away for so long is not waited for */
+    uint64_t claim_ns;       /* its number is kept for so long */
     bool is_alone;           /* new disks: start without asking */
     bool replace_lost;       /* empty disks have taken the place of lost ones */
     uint64_t heartbeat_interval_ns, idle_timeout_ns, send_timeout_ns, drain_timeout_ns;

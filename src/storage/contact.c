@@ -158,6 +158,7 @@ static void drop_reached(struct contact *contact, const struct survey *survey)
         contact->rows[left++] = contact->rows[i];
     }
     contact->row_count = left;
+    contact->is_caught_up |= contact->is_sampled && left == 0 && !contact->is_cut;
 }
 
 static void surveyed(struct survey_waiter *waiter)
@@ -172,7 +173,8 @@ static void compare_with_own(struct contacts *contacts)
 {
     bool is_needed = false;
     for (uint32_t i = 0; i < MEMBERS_MAX; i++)
-        is_needed |= contacts->all[i].row_count > 0;
+        is_needed |= contacts->all[i].row_count > 0
+                     || (contacts->all[i].is_sampled && !contacts->all[i].is_caught_up);
     if (!is_needed || contacts->is_surveying || !loops_run(contacts))
         return;
     contacts->is_surveying = true;
@@ -232,11 +234,14 @@ static void ask_recall(struct contact *contact)
 {
     const struct storage *storage = contact->contacts->storage;
     struct writer fields = net_call_begin(&contact->call);
-    msg_recall_encode(&(struct msg_recall){.uuid = storage->uuid,
-                          .group = span_of_text(storage->config.group),
-                          .address = span_of_text(storage->address),
-                          .state = storage->state,
-                          .is_replacing = storage->config.replace_lost},
+    contact->flags = beat_flags(storage);
+    msg_recall_encode(
+        &(struct msg_recall){.uuid = storage->uuid,
+            .group = span_of_text(storage->config.group),
+            .address = span_of_text(storage->address),
+            .state = storage->state,
+            .flags =
+                (uint8_t)(contact->flags | (storage->config.replace_lost ? MEMBER_REPLACING : 0))},
         &fields);
     start_call(contact, MSG_RECALL, &fields);
 }
@@ -320,7 +325,7 @@ static void ask_what_is_due(struct contact *contact, uint64_t now_ns)
     const struct contacts *contacts = contact->contacts;
     bool is_urgent = contacts->storage->state != STATE_RUNNING;
     uint64_t interval_ns = is_urgent ? SAMPLE_SOON_NS : SAMPLE_NS;
-    if (!contact->is_introduced)
+    if (!contact->is_introduced || contact->flags != beat_flags(contacts->storage))
         ask_recall(contact);
     else if (loops_run(contacts) && contact->row_count == 0
              && (now_ns >= contact->asked_ns + interval_ns || contact->is_cut
@@ -335,8 +340,10 @@ static void step_contact(struct contact *contact, const struct member *member, u
         contact->row_count = 0;
         return;
     }
-    if (contact->is_introduced)
+    if (contact->is_introduced) {
         contact->away_ns = 0;
+        roster_see(roster_of(contact->contacts), contact->machine, now_ns);
+    }
     if (contact->stage == CONTACT_AWAY && now_ns >= contact->next_ns && member->address.family != 0)
         connect_contact(contact, &member->address);
     else if (contact->stage == CONTACT_THERE && !contact->is_asking)
@@ -381,7 +388,7 @@ static void sum_contact(const struct contact *contact, bool with_positions, uint
     bool is_behind = with_positions && (contact->row_count > 0 || contact->is_cut);
     ret->pending += !is_known && !is_given_up;
     ret->recalled += contact->is_recalled;
-    ret->behind += is_known && is_behind && !is_given_up;
+    ret->behind += is_known && with_positions && !contact->is_caught_up && !is_given_up;
     if (!is_behind || !contact->is_introduced)
         return;
     ret->lag_records += contact->lag_records;

@@ -37,7 +37,9 @@ struct contact {
     bool is_introduced;   /* on this connection: RECALL was answered */
     bool is_recalled;     /* at this start: its answer counts */
     bool is_sampled;      /* at this start: its positions were seen */
+    bool is_caught_up;    /* at this start: a sample was reached */
     bool is_refused;      /* it says: removed, or the number is another's */
+    uint8_t flags;        /* that it was introduced with */
     int32_t refused_code; /* that was told in the log; 0: none */
     uint64_t away_ns;     /* since when it is tried in vain; 0: it is there */
     uint64_t next_ns, retry_ns;

@@ -59,6 +59,8 @@ void tour_on_fence_word(struct io *here, struct io_message *message);
 /** Once. Before the loops run it does no more than heartbeats and contacts. */
 void beat_start(struct storage *storage);
 void beat_stop(struct storage *storage);
+/** MEMBER_NEW, MEMBER_DRAINING. */
+uint8_t beat_flags(const struct storage *storage);
 bool beat_is_idle(const struct storage *storage);
 void beat_refresh_soon(struct storage *storage);
 /** Room for uploads and size of all mount points: what their disks have left above the reserve, and

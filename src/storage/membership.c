@@ -22,7 +22,7 @@ err_t membership_open(struct membership *membership, struct storage *storage)
     TRY(members_file_load(&storage->mounts, &image, &is_found, &is_complete));
     if (!is_found)
         return ERR_OK;
-    roster_load(&membership->roster, &image);
+    roster_load(&membership->roster, &image, io_now(storage->loops[0].io));
     membership->roster.is_unsaved = !is_complete;
     return ERR_OK;
 }

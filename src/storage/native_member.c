@@ -90,10 +90,15 @@ static void recall_surveyed(struct survey_waiter *waiter)
     send_page(op, MSG_RECALLED, &fields, &page);
 }
 
-/* An operator says at the asker that the disks known here are lost. */
-static bool may_replace(const struct roster_member *known, const struct msg_recall *msg)
+/* New disks under a number that is known: the old ones are lost, if an operator says so, or when nobody
+ * has seen them for so long. */
+static bool may_replace(
+    const struct storage *storage, const struct roster_member *known, const struct msg_recall *msg)
 {
-    return msg->is_replacing && !known->member.is_alive;
+    uint64_t away_ns = io_now(storage->loops[0].io) - known->alive_ns;
+    if ((msg->flags & MEMBER_NEW) == 0 || known->member.is_alive)
+        return false;
+    return (msg->flags & MEMBER_REPLACING) != 0 || away_ns >= storage->config.claim_ns;
 }
 
 /* Is the asker the member that it says? Errors: PROTOCOL, WRONG_NODE, FOREIGN (removed), EXISTS (its
@@ -122,7 +127,7 @@ static err_t check_asker(
                     && memcmp(&known->member.uuid, &msg->uuid, sizeof msg->uuid) != 0;
     if (!is_other)
         return ERR_OK;
-    if (may_replace(known, msg))
+    if (may_replace(storage, known, msg))
         return membership_remove(&storage->membership, machine);
     text_init(ret_text, ret_text->data, ret_text->capacity);
     text_add(ret_text,
@@ -138,7 +143,7 @@ static void introduce(struct storage *storage, uint32_t machine, const struct ms
     struct member_entry entry = {.machine = machine,
         .uuid = msg->uuid,
         .state = msg->state < STATE_COUNT ? msg->state : 0,
-        .flags = msg->state == STATE_INITING ? MEMBER_NEW : 0,
+        .flags = msg->flags & (MEMBER_NEW | MEMBER_DRAINING),
         .address = msg->address};
     membership_told(&storage->membership, &entry, 1, true);
 }

@@ -6,9 +6,6 @@
 /* Ids that a member saw may be ahead of what it has complete: uploads that were under way. */
 #define CLOCK_MARGIN (UINT64_C(60) << ID_CLOCK_SEQUENCE_BITS)
 
-/* Until pushes are taken nobody could catch up. */
-enum { TAKES_PUSHES = 0 };
-
 static uint64_t now_of(const struct storage *storage)
 {
     return io_now(storage->loops[0].io);
@@ -53,7 +50,8 @@ static struct readiness_facts gather(const struct storage *storage)
     contacts_sum(&storage->contacts, facts.is_listening, now_of(storage), &sums);
     facts.pending = sums.pending;
     facts.recalled = sums.recalled;
-    facts.behind = TAKES_PUSHES ? sums.behind : 0;
+    /* what logs do not have any more only filling brings: without, it would be waited for for ever */
+    facts.behind = filling->start ? sums.behind : 0;
     if (storage->is_heartbeat_on)
         facts.trackers_answered = heartbeat_answered_count(&storage->heartbeat);
     look_at_mounts(storage, &facts);

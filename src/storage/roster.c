@@ -52,7 +52,7 @@ void roster_copy(const struct roster *roster, struct members *ret)
 
 /* ---- kept ---- */
 
-void roster_load(struct roster *roster, const struct members_image *image)
+void roster_load(struct roster *roster, const struct members_image *image, uint64_t now_ns)
 {
     roster->generation = image->generation;
     roster->is_draining = image->is_draining;
@@ -64,8 +64,8 @@ void roster_load(struct roster *roster, const struct members_image *image)
             roster->outcasts[roster->outcast_count++] =
                 (struct roster_outcast){.machine = entry->machine, .uuid = uuid};
         else if (!entry->is_removed && roster->count < MEMBERS_MAX)
-            roster->all[roster->count++].member =
-                (struct member){.machine = entry->machine, .uuid = uuid, .address = entry->address};
+            roster->all[roster->count++] = (struct roster_member){.alive_ns = now_ns,
+                .member = {.machine = entry->machine, .uuid = uuid, .address = entry->address}};
     }
     roster->number++;
 }
@@ -183,7 +183,8 @@ static enum roster_news enter(struct roster *roster, struct roster_member *place
 {
     bool is_taken_over = place->member.machine != 0;
     *place = (struct roster_member){
-        .member = {.machine = entry->machine, .uuid = entry->uuid, .state = entry->state}};
+        .member = {.machine = entry->machine, .uuid = entry->uuid, .state = entry->state},
+        .alive_ns = now_ns};
     roster->is_unsaved = true;
     roster->number++;
     (void)update(roster, place, entry, false, now_ns);
@@ -220,6 +221,16 @@ enum roster_news roster_tell(
     if (roster->count >= roster->member_max)
         return ROSTER_FULL;
     return enter(roster, &roster->all[roster->count++], entry, now_ns);
+}
+
+void roster_see(struct roster *roster, uint32_t machine, uint64_t now_ns)
+{
+    struct roster_member *known = roster_find(roster, machine);
+    if (!known || known->member.is_removed)
+        return;
+    known->alive_ns = now_ns;
+    roster->number += !known->member.is_alive;
+    known->member.is_alive = true;
 }
 
 void roster_age(struct roster *roster, uint64_t now_ns, uint64_t dead_ns)

@@ -19,7 +19,7 @@ enum { ROSTER_OUTCASTS_MAX = MEMBERS_ENTRIES_MAX - MEMBERS_MAX };
 struct roster_member {
     struct member member;
     bool is_draining;
-    uint64_t alive_ns; /* when a tracker last said so; 0: never */
+    uint64_t alive_ns; /* when it was last seen alive, or known for the first time at this start */
     uint64_t clash_ns; /* when another UUID last came with its number; 0: never */
     struct nonce clash_uuid;
 };
@@ -59,12 +59,15 @@ void roster_init(
     struct roster *roster, uint32_t machine, const struct nonce *uuid, uint32_t member_max);
 
 /** What was kept, and back. `ret` is what the next generation is to hold. */
-void roster_load(struct roster *roster, const struct members_image *image);
+void roster_load(struct roster *roster, const struct members_image *image, uint64_t now_ns);
 void roster_store(const struct roster *roster, struct members_image *ret);
 
 /** Somebody tells of a member. `from_itself`: it is the member that speaks. */
 enum roster_news roster_tell(
     struct roster *roster, const struct member_entry *entry, bool from_itself, uint64_t now_ns);
+
+/** A connection to this member works: it is alive, whatever trackers say. */
+void roster_see(struct roster *roster, uint32_t machine, uint64_t now_ns);
 
 /** Who was not said to be alive for so long is not. */
 void roster_age(struct roster *roster, uint64_t now_ns, uint64_t dead_ns);

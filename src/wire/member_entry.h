@@ -16,6 +16,8 @@ enum {
     MEMBER_DRAINING = 4, /* gets no uploads */
     MEMBER_REMOVED = 8,  /* this UUID is no member any more, for ever */
     MEMBER_FLAGS = 15,
+    MEMBER_REPLACING =
+        16, /* of RECALL only: an operator says that the disks known before are lost */
     MEMBER_ENTRY_ADDRESS_MAX = 64,
     MEMBER_ENTRY_SIZE_MAX = 4 + 16 + 1 + 1 + 2 + MEMBER_ENTRY_ADDRESS_MAX,
 };

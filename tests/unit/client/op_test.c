@@ -93,7 +93,7 @@ static err_t modify(size_t size)
     return cluster_run(&cluster, &op);
 }
 
-static err_t find(void)
+static err_t find_at(uint32_t machine)
 {
     static char id[FID_TEXT_MAX];
     struct fid fid = {.group = "g1",
@@ -104,9 +104,14 @@ static err_t find(void)
         .slot_size = 64};
     fid_format(&fid, id);
     gathered = (struct gathered){.sink = {.take = gather, .begin = gather_begin}};
-    op = (struct client_op){.type = MSG_FIND, .sink = &gathered.sink};
+    op = (struct client_op){.type = MSG_FIND, .sink = &gathered.sink, .machine_only = machine};
     op.request.find = (struct msg_find){.id = span_of_text(id)};
     return cluster_run(&cluster, &op);
+}
+
+static err_t find(void)
+{
+    return find_at(0);
 }
 
 /* Both storages hold the same file. */
@@ -382,12 +387,37 @@ TEST(damage_at_one_mirror_is_answered_by_the_next)
     cluster_close(&cluster);
 }
 
-TEST(not_found_is_an_answer_and_final)
+TEST(a_storage_that_lacks_a_file_is_left_for_the_next)
+{
+    cluster_open(&cluster, 5000, 3);
+    stock(1000);
+    cluster.storages[0].code = ERR_CODE_NOT_FOUND;
+    fake_plan(&cluster.storages[0], ACT_REFUSE, ACT_REFUSE, ACT_REFUSE);
+    EXPECT_OK(find());
+    EXPECT_EQ(op.answered_by, 2);
+    cluster_close(&cluster);
+}
+
+TEST(what_nobody_has_is_not_found_after_one_round_whatever_the_others_say)
+{
+    cluster_open(&cluster, 5000, 3);
+    cluster.storages[0].code = ERR_CODE_NOT_FOUND;
+    cluster.storages[1].code = ERR_CODE_UNAVAILABLE;
+    fake_plan(&cluster.storages[0], ACT_REFUSE, ACT_REFUSE, ACT_REFUSE);
+    fake_plan(&cluster.storages[1], ACT_REFUSE, ACT_REFUSE, ACT_REFUSE);
+    EXPECT_ERR(find(), NOT_FOUND);
+    EXPECT_EQ(cluster.storages[0].request_count, 1);
+    EXPECT_EQ(cluster.storages[1].request_count, 1);
+    EXPECT(strstr(op.sentence, "no such file") != NULL);
+    cluster_close(&cluster);
+}
+
+TEST(one_storage_alone_is_believed_when_only_it_may_answer)
 {
     cluster_open(&cluster, 5000, 3);
     cluster.storages[0].code = ERR_CODE_NOT_FOUND;
     fake_plan(&cluster.storages[0], ACT_REFUSE, ACT_REFUSE, ACT_REFUSE);
-    EXPECT_ERR(find(), NOT_FOUND);
+    EXPECT_ERR(find_at(1), NOT_FOUND);
     EXPECT_EQ(cluster.storages[1].request_count, 0);
     cluster_close(&cluster);
 }

@@ -36,7 +36,7 @@ static void keep_and_load(void)
     roster_store(&roster, &image);
     EXPECT(members_image_is_valid(&image));
     set_up();
-    roster_load(&roster, &image);
+    roster_load(&roster, &image, NS_PER_S);
 }
 
 TEST(who_holds_something_becomes_a_member_and_is_kept)
