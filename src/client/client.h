@@ -64,6 +64,7 @@ union client_request {
     struct msg_status status;
     struct msg_query query;
     struct msg_member member;
+    struct msg_verify verify;
 };
 
 union client_reply { /* texts point into op->meta */
@@ -76,6 +77,7 @@ union client_reply { /* texts point into op->meta */
     struct msg_status_reply status;
     struct msg_answer answer;
     struct msg_member_reply member;
+    struct msg_verified verified;
 };
 
 struct client_config {
@@ -96,7 +98,7 @@ struct client_op {
     void *context;
     /* what to do: set before client_start, untouched until done. Texts are borrowed */
     uint8_t
-        type; /* MSG_UPLOAD, FIND, MODIFY, DELETE, STAT, LIST, STATUS, MEMBER, or QUERY: its end is `route` */
+        type; /* MSG_UPLOAD, FIND, MODIFY, DELETE, STAT, LIST, STATUS, MEMBER, VERIFY, or QUERY: its end is `route` */
     union client_request request;
     struct client_source *source; /* UPLOAD; MODIFY but for TRUNCATE */
     uint8_t *buffer;              /* FRAME_DATA_MAX bytes, unless the source lends its own */

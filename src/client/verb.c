@@ -12,6 +12,7 @@ static const struct client_verb verbs[] = {
     {MSG_LIST, MSG_LISTED, 0, .has_sink = true},
     {MSG_STATUS, MSG_STATUS_REPLY, 0, .has_sink = true},
     {MSG_MEMBER, MSG_MEMBER_REPLY, 0, .has_sink = true},
+    {MSG_VERIFY, MSG_VERIFIED, 0, .has_sink = true},
     {MSG_QUERY, MSG_ANSWER, 0, .has_sink = false}, /* its end is op->route */
 };
 
@@ -135,6 +136,9 @@ void verb_encode(const struct client_op *op, struct writer *fields)
     case MSG_MEMBER:
         msg_member_encode(&op->request.member, fields);
         return;
+    case MSG_VERIFY:
+        msg_verify_encode(&op->request.verify, fields);
+        return;
     default:
         msg_status_encode(&op->request.status, fields);
         return;
@@ -182,6 +186,8 @@ err_t verb_decode(struct client_op *op, struct span meta)
         return msg_listed_decode(meta, &op->reply.listed);
     case MSG_MEMBER:
         return msg_member_reply_decode(meta, &op->reply.member);
+    case MSG_VERIFY:
+        return msg_verified_decode(meta, &op->reply.verified);
     default:
         return msg_status_reply_decode(meta, &op->reply.status);
     }

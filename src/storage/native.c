@@ -291,6 +291,9 @@ static void serve(struct native *native, struct net_request *request)
     case MSG_RECALL:
         native_recall(native, request);
         break;
+    case MSG_VERIFY:
+        native_verify(native, request);
+        break;
     case MSG_MEMBER:
         native_member(native, request);
         break;

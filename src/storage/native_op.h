@@ -150,6 +150,7 @@ void native_modify(struct native *native, struct net_request *request);
 void native_delete(struct native *native, struct net_request *request);
 void native_list(struct native *native, struct net_request *request);
 void native_status(struct native *native, struct net_request *request);
+void native_verify(struct native *native, struct net_request *request);
 void native_recall(struct native *native, struct net_request *request);
 void native_member(struct native *native, struct net_request *request);
 

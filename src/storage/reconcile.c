@@ -193,22 +193,6 @@ static void go_on(struct reconcile *reconcile)
         end_pass(reconcile);
 }
 
-static void begin_pass(struct reconcile *reconcile)
-{
-    struct storage_loop *first = &reconcile->storage->loops[0];
-    reconcile->is_running = true;
-    reconcile->is_wanted = false;
-    reconcile->pass++;
-    reconcile->is_filling = reconcile->filled < reconcile->fills_asked;
-    reconcile->filling = reconcile->fills_asked;
-    reconcile->members = first->members;
-    reconcile->member_at = 0;
-    reconcile->has_least = false;
-    reconcile->loop = first;
-    reconcile->sums = (struct reconcile_sums){.started_ns = io_now(first->io)};
-    go_on(reconcile);
-}
-
 /* ---- own positions, then the member's ---- */
 
 static void decode_positions(struct reconcile_table *table, struct span bytes)
@@ -227,7 +211,7 @@ static void survey_home(struct io *here, struct io_message *message)
     struct reconcile *reconcile = reconcile_of(message);
     (void)here;
     decode_positions(&reconcile->own, span_of(reconcile->sheet, reconcile->link.size));
-    reconcile_visit(reconcile, true);
+    reconcile_visit(reconcile, RECONCILE_ASKS);
 }
 
 static void survey_arrived(struct io *here, struct io_message *message)
@@ -249,7 +233,7 @@ static void survey_arrived(struct io *here, struct io_message *message)
 static void visit_arrived(struct io *here, struct io_message *message)
 {
     (void)here;
-    reconcile_visit(reconcile_of(message), false);
+    reconcile_visit(reconcile_of(message), RECONCILE_COMPARES);
 }
 
 static void home_from_visits(struct io *here, struct io_message *message)
@@ -265,14 +249,55 @@ static void home_from_visits(struct io *here, struct io_message *message)
     go_on(reconcile);
 }
 
+static void scrub_arrived(struct io *here, struct io_message *message)
+{
+    (void)here;
+    reconcile_visit(reconcile_of(message), RECONCILE_SCRUBS);
+}
+
+static void home_from_scrub(struct io *here, struct io_message *message)
+{
+    (void)here;
+    go_on(reconcile_of(message));
+}
+
 void reconcile_visited(struct reconcile *reconcile)
 {
     bool is_last = reconcile->at + 1u >= reconcile->storage->loop_count;
-    if (reconcile->has_failed || (is_last && !reconcile->asks_positions))
-        post_to(reconcile, 0, home_from_visits);
+    uint16_t next = is_last ? 0 : (uint16_t)(reconcile->at + 1);
+    switch (reconcile->errand) {
+    case RECONCILE_SCRUBS:
+        post_to(reconcile, next, is_last ? home_from_scrub : scrub_arrived);
+        break;
+    case RECONCILE_ASKS:
+        post_to(reconcile, 0, reconcile->has_failed ? home_from_visits : visit_arrived);
+        break;
+    case RECONCILE_COMPARES:
+        is_last |= reconcile->has_failed;
+        post_to(reconcile, is_last ? 0 : next, is_last ? home_from_visits : visit_arrived);
+        break;
+    }
+}
+
+static void begin_pass(struct reconcile *reconcile)
+{
+    struct storage_loop *first = &reconcile->storage->loops[0];
+    reconcile->is_running = true;
+    reconcile->is_deep = reconcile->deep_is_wanted;
+    reconcile->is_wanted = reconcile->deep_is_wanted = false;
+    reconcile->pass++;
+    reconcile->is_filling = reconcile->filled < reconcile->fills_asked;
+    reconcile->filling = reconcile->fills_asked;
+    reconcile->members = first->members;
+    reconcile->member_at = 0;
+    reconcile->has_least = false;
+    reconcile->loop = first;
+    reconcile->sums = (struct reconcile_sums){.started_ns = io_now(first->io)};
+    reconcile->shown = reconcile->sums;
+    if (reconcile->is_deep)
+        post_to(reconcile, 0, scrub_arrived);
     else
-        post_to(reconcile, reconcile->asks_positions ? 0 : (uint16_t)(reconcile->at + 1),
-            visit_arrived);
+        go_on(reconcile);
 }
 
 /* ---- life ---- */
@@ -338,7 +363,8 @@ void reconcile_run(struct reconcile *reconcile)
     if (!reconcile->is_open || reconcile->is_ticking)
         return;
     reconcile->is_ticking = true;
-    reconcile->next_ns = io_now(first->io) + reconcile->storage->config.compare_interval_ns;
+    if (reconcile_is_filled(reconcile)) /* else it was asked for before we could begin */
+        reconcile->next_ns = io_now(first->io) + reconcile->storage->config.compare_interval_ns;
     net_ticker_join(&first->net.ticker, &reconcile->tick);
 }
 
@@ -361,9 +387,10 @@ void reconcile_close(struct reconcile *reconcile)
     reconcile->is_open = false;
 }
 
-uint64_t reconcile_request(struct reconcile *reconcile)
+uint64_t reconcile_request(struct reconcile *reconcile, bool is_deep)
 {
     reconcile->is_wanted = true;
+    reconcile->deep_is_wanted |= is_deep;
     return reconcile->pass + 1;
 }
 

@@ -51,6 +51,8 @@ struct reconcile_sums {
     uint64_t held_back;                /* files: missing here, and perhaps deleted */
     uint64_t failed;                   /* files: could not be brought */
     uint64_t bytes;                    /* taken */
+    /* read from end to end before, if that was asked for */
+    uint64_t read_files, read_bytes, damaged, healed, suspects;
     uint64_t started_ns, ended_ns;
 };
 
@@ -82,7 +84,7 @@ struct reconcile {
     struct net_tick visit; /* on the loop that is visited */
     bool is_open, is_ticking, is_stopping;
     bool is_running; /* a pass: the message is out, or a machine runs */
-    bool is_wanted, fills_wanted;
+    bool is_wanted, deep_is_wanted;
     uint64_t next_ns;             /* of the next pass that nobody asked for */
     uint64_t pass;                /* of the newest that began */
     bool is_lost;                 /* see reconcile_note_lost */
@@ -91,15 +93,20 @@ struct reconcile {
     struct reconcile_sums
         shown; /* for others on loop 0: of the newest pass, as of its last stop there */
     /* of the pass */
-    bool is_filling, has_failed, was_complete;
+    bool is_filling, is_deep, has_failed, was_complete;
     uint64_t filling;       /* fills_asked when it began */
     struct members members; /* as of its beginning */
     uint32_t member_at;
     uint16_t at; /* loop */
     struct storage_loop *loop;
     struct reconcile_table own, theirs, least;
-    bool asks_positions; /* this visit only asks the member how far it is */
-    bool is_behind_us;   /* the member has not passed our positions */
+    enum reconcile_errand {
+        RECONCILE_ASKS,     /* the member how far it is */
+        RECONCILE_SCRUBS,   /* everything of the loop is read */
+        RECONCILE_COMPARES, /* with the member */
+    } errand;               /* of the visit */
+    uint64_t scrub_pass;
+    bool is_behind_us; /* the member has not passed our positions */
     bool has_least;
     uint64_t patience_ns;
     struct peer_link link;
@@ -138,8 +145,9 @@ void reconcile_run(struct reconcile *reconcile);
 MUST bool reconcile_rest(struct reconcile *reconcile);
 void reconcile_close(struct reconcile *reconcile);
 
-/** Loop 0: a pass that begins after this call; returns its number. */
-uint64_t reconcile_request(struct reconcile *reconcile);
+/** Loop 0: a pass that begins after this call; returns its number. `is_deep`: everything here is read
+ * first (scrub.h). */
+uint64_t reconcile_request(struct reconcile *reconcile, bool is_deep);
 /** Is that pass over? */
 bool reconcile_is_over(const struct reconcile *reconcile, uint64_t pass);
 

@@ -5,9 +5,9 @@
 #include "storage/reconcile.h"
 #include "storage/server.h"
 
-/** Compare on `reconcile->loop`, with the member that the pass is at; reconcile_visited() comes from the
- * loop when it is over. `asks_positions`: only ask the member how far it is (loop 0). */
-void reconcile_visit(struct reconcile *reconcile, bool asks_positions);
+/** Do the errand on `reconcile->loop`, with the member that the pass is at; reconcile_visited() comes from
+ * the loop when it is over. */
+void reconcile_visit(struct reconcile *reconcile, enum reconcile_errand errand);
 void reconcile_visited(struct reconcile *reconcile);
 
 /** The member that the pass is at. */

@@ -1,6 +1,7 @@
 /* A visit to one loop: see reconcile.h.
  *
- *   ASK <-> PASSED                                      asks_positions
+ *   ASK <-> PASSED                                      RECONCILE_ASKS
+ *   SCRUB <->                                           RECONCILE_SCRUBS
  *   SOURCE -> UNITS -> COMPARE -> INVENTORY -> FILES <-> LOOK -> SEEN -> TAKE | DELETE
  *     ^         ^         |  ^                   |
  *     |         |---------'  `---- SETTLE <------'      once more: is it equal now?
@@ -11,6 +12,7 @@
 
 enum {
     VISIT_BEGIN,
+    VISIT_SCRUB,
     VISIT_ASK,
     VISIT_PASSED,
     VISIT_SOURCE,
@@ -114,7 +116,25 @@ static struct span answer_of(const struct reconcile *visit)
 static int visit_begin(struct machine *machine)
 {
     struct reconcile *visit = visit_of(machine);
-    return visit->asks_positions ? VISIT_ASK : VISIT_SOURCE;
+    if (visit->errand == RECONCILE_SCRUBS) {
+        visit->scrub_pass = scrub_request(&visit->loop->scrub);
+        return VISIT_SCRUB;
+    }
+    return visit->errand == RECONCILE_ASKS ? VISIT_ASK : VISIT_SOURCE;
+}
+
+static int visit_scrub(struct machine *machine)
+{
+    struct reconcile *visit = visit_of(machine);
+    const struct scrub *scrub = &visit->loop->scrub;
+    if (!scrub_is_over(scrub, visit->scrub_pass) && !is_ending(visit))
+        return wait_in(visit, VISIT_SCRUB, NS_PER_MS);
+    visit->sums.read_files += scrub->last.files;
+    visit->sums.read_bytes += scrub->last.bytes;
+    visit->sums.damaged += scrub->last.damaged;
+    visit->sums.healed += scrub->last.repaired;
+    visit->sums.suspects += scrub->last.suspects;
+    return VISIT_UNWIND;
 }
 
 static int visit_ask(struct machine *machine)
@@ -518,7 +538,9 @@ static int visit_done(struct machine *machine)
 }
 
 static const struct stage visit_stages[VISIT_STAGES] = {
-    [VISIT_BEGIN] = {"begin", visit_begin, BIT(VISIT_ASK) | BIT(VISIT_SOURCE), 0},
+    [VISIT_BEGIN] = {"begin", visit_begin, BIT(VISIT_ASK) | BIT(VISIT_SOURCE) | BIT(VISIT_SCRUB),
+        0},
+    [VISIT_SCRUB] = {"scrub", visit_scrub, BIT(VISIT_SCRUB), 0},
     [VISIT_ASK] = {"ask", visit_ask, BIT(VISIT_PASSED), 5000},
     [VISIT_PASSED] = {"passed", visit_passed, BIT(VISIT_ASK), 30000},
     [VISIT_SOURCE] = {"source", visit_source, BIT(VISIT_UNITS), 0},
@@ -541,10 +563,10 @@ static const struct stage visit_stages[VISIT_STAGES] = {
 static const struct machine_kind visit_kind = {
     "reconcile", visit_stages, VISIT_STAGES, VISIT_UNWIND, VISIT_DONE};
 
-void reconcile_visit(struct reconcile *reconcile, bool asks_positions)
+void reconcile_visit(struct reconcile *reconcile, enum reconcile_errand errand)
 {
     struct storage_loop *loop = reconcile->loop;
-    reconcile->asks_positions = asks_positions;
+    reconcile->errand = errand;
     reconcile->source_at = 0;
     reconcile->unit = reconcile->looks = 0;
     reconcile->is_waiting = reconcile->is_delete_out = false;

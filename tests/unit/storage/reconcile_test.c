@@ -41,7 +41,7 @@ static bool is_over(struct group *it, void *context)
 /* A whole pass at one storage: what it came to. */
 static struct reconcile_sums pass(unsigned index)
 {
-    struct wanted wanted = {index, reconcile_request(reconcile_at(index))};
+    struct wanted wanted = {index, reconcile_request(reconcile_at(index), false)};
     EXPECT(group_run_until(&group, is_over, &wanted));
     return reconcile_at(index)->shown;
 }

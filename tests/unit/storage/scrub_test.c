@@ -53,7 +53,7 @@ static bool is_compared(struct group *it, void *context)
 static struct reconcile_sums compare(unsigned index)
 {
     struct reconcile *reconcile = &group.houses[index].storage->reconcile;
-    struct wanted wanted = {index, reconcile_request(reconcile)};
+    struct wanted wanted = {index, reconcile_request(reconcile, false)};
     EXPECT(group_run_until(&group, is_compared, &wanted));
     return reconcile->shown;
 }
