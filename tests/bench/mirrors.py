@@ -92,7 +92,7 @@ def positions(storage):
 def wait_level(group, seconds=600):
     """Until nobody lags behind anybody."""
     def is_level():
-        return all(mirror["lag_records"] == 0 and mirror["state"] == "following"
+        return all(mirror["lag_records"] == 0 and mirror["state"] == "running"
             for storage in group.storages for mirror in positions(storage).values())
     group.wait_until(is_level, seconds, "all mirrors are level")
 

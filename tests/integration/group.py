@@ -209,8 +209,18 @@ class Group:
             time.sleep(0.1)  # a process of its own has no event to offer us
 
     def wait_running(self, seconds=60):
-        self.wait_until(lambda: all(s.state() == "running" for s in self.storages if s.is_alive()), seconds,
-            "all storages are running")
+        """Until everybody who is alive is running, and pushes to all others who are."""
+        alive = {s.number for s in self.storages if s.is_alive()}
+
+        def is_settled(storage):
+            try:
+                status = storage.status()
+            except (OSError, Closed, Refused):
+                return False
+            followed = {m["machine"] for m in status["mirrors"] if all(x["state"] == "running" for x in m["streams"])}
+            return status["state"] == "running" and alive - {storage.number} <= followed
+        self.wait_until(lambda: all(is_settled(s) for s in self.storages if s.is_alive()), seconds,
+            "all storages are running and follow each other")
 
     def cairn(self, *words, timeout=COMMAND_SECONDS):
         """(exit code, standard output, standard error)"""
