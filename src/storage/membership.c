@@ -42,6 +42,10 @@ static void tell_news(
     if (news >= ARRAY_LEN(names) || !names[news])
         return;
     bool is_bad = news == ROSTER_CLASH || news == ROSTER_FULL;
+    if (is_bad && io_now(first->io) < membership->complain_ns)
+        return; /* every heartbeat brings it again */
+    if (is_bad)
+        membership->complain_ns = io_now(first->io) + NS_PER_MINUTE;
     event_write(&first->log, is_bad ? EVENT_ERROR : EVENT_INFO, names[news], &first->owner,
         (const struct event_field[]){
             EVENT_MACHINE("member", entry->machine), EVENT_SPAN("address", entry->address)},

@@ -31,6 +31,7 @@ struct membership_waiter {
 };
 
 struct membership {
+    uint64_t complain_ns; /* what is wrong with a member is told again from then on */
     struct storage *storage;
     struct roster roster;
     struct members_file file;
