@@ -183,6 +183,12 @@ static void reply_followed(struct native_op *op, const struct follower *follower
     native_op_close(op);
 }
 
+/* The log begins behind what is held here: what lies between comes by comparing only. */
+static bool has_gap(const struct source *source, const struct msg_follow *msg)
+{
+    return msg->lsn_first > source->lsn + 1;
+}
+
 void native_follow(struct native *native, struct net_request *request)
 {
     struct storage_loop *loop = native->loop;
@@ -216,6 +222,8 @@ void native_follow(struct native *native, struct net_request *request)
         return;
     }
     follower->connection = request->connection_number;
+    if (has_gap(follower->source, &msg))
+        reconcile_note_lost(loop);
     begin_ticking(&loop->follows);
     reply_followed(op, follower);
 }

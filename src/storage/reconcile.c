@@ -338,7 +338,8 @@ void reconcile_run(struct reconcile *reconcile)
     if (!reconcile->is_open || reconcile->is_ticking)
         return;
     reconcile->is_ticking = true;
-    reconcile->next_ns = io_now(first->io) + reconcile->storage->config.compare_interval_ns;
+    if (reconcile_is_filled(reconcile)) /* else it is due */
+        reconcile->next_ns = io_now(first->io) + reconcile->storage->config.compare_interval_ns;
     net_ticker_join(&first->net.ticker, &reconcile->tick);
 }
 

@@ -100,7 +100,7 @@ TEST(storages_with_new_disks_wait_until_a_tracker_has_answered)
         EXPECT_EQ(wait_of(i), READINESS_WAITS_FOR_TRACKER);
     }
     cluster_boot_tracker(cluster, 0);
-    EXPECT(wait_for_members(2, 20 * NS_PER_S));
+    EXPECT(wait_for_members(2, PATIENCE_NS));
     boot_trackers();
     close_cluster();
 }
@@ -110,12 +110,12 @@ TEST(a_group_that_was_there_before_starts_without_any_tracker)
     open_cluster(2, 3);
     boot_trackers();
     boot_storages(0, 3);
-    EXPECT(wait_for_members(2, 20 * NS_PER_S));
+    EXPECT(wait_for_members(2, PATIENCE_NS));
     stop_storages();
     for (unsigned i = 0; i < cluster->options.trackers; i++)
         cluster_kill_tracker(cluster, i);
     boot_storages(0, 3);
-    EXPECT(wait_for_members(2, 20 * NS_PER_S));
+    EXPECT(wait_for_members(2, PATIENCE_NS));
     boot_trackers();
     EXPECT(cluster_run_until(cluster, cluster_is_whole, cluster, PATIENCE_NS));
     close_cluster();
@@ -128,14 +128,14 @@ TEST(who_comes_later_is_a_member_everywhere_and_stays_one_when_it_is_away)
     boot_storages(0, 2);
     EXPECT(wait_for_members(1, 20 * NS_PER_S));
     boot_storages(2, 1);
-    EXPECT(wait_for_members(2, 20 * NS_PER_S));
+    EXPECT(wait_for_members(2, PATIENCE_NS));
     cluster_kill_storage(cluster, 2, false);
     cluster_run_for(cluster, NS_PER_MINUTE);
     EXPECT(wait_for_members(2, NS_PER_S));
     const struct member *third = members_find(&storage_at(0)->loops[0].members, 3);
     EXPECT(third && !third->is_alive && !third->is_removed);
     boot_storages(2, 1);
-    EXPECT(wait_for_members(2, 20 * NS_PER_S));
+    EXPECT(wait_for_members(2, PATIENCE_NS));
     close_cluster();
 }
 
@@ -170,7 +170,7 @@ TEST(a_machine_with_new_disks_gets_its_number_when_nobody_has_seen_the_old_one_f
     open_cluster(5, 3);
     boot_trackers();
     boot_storages(0, 3);
-    EXPECT(wait_for_members(2, 20 * NS_PER_S));
+    EXPECT(wait_for_members(2, PATIENCE_NS));
     struct nonce before = storage_at(1)->uuid;
     empty_disks(1);
     boot_storages(1, 1);
