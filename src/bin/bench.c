@@ -15,7 +15,9 @@ struct bench_options {
     struct common common;
     const char *sizes, *clients, *acks, *pool;
     uint64_t duration_ns;
-    bool must_keep;
+    uint64_t rate;  /* uploads per second, all clients together; 0: as fast as it goes */
+    uint64_t count; /* uploads after which a line ends; 0: only time ends it */
+    bool must_keep, puts_only;
 };
 
 struct bench_file {
@@ -33,6 +35,7 @@ struct bench_client {
     const struct bench_file *file; /* that is being found or removed */
     uint64_t source_at, source_offset;
     uint64_t started_ns;
+    struct io_op pause; /* until its turn comes, with a rate */
 };
 
 struct cell {
@@ -42,6 +45,7 @@ struct cell {
     uint64_t client_count;
     uint64_t started_ns, ended_ns, cpu_ns;
     uint64_t errors, corrupt;
+    uint64_t due_ns; /* with a rate: when the next upload may begin */
     struct latency latency;
 };
 
@@ -99,7 +103,8 @@ static bool is_over(const struct bench *bench)
         return true;
     if (cell->phase == PHASE_REMOVE)
         return bench->remove_next == bench->file_count;
-    if (cell->phase == PHASE_PUT && bench->file_count + bench->active >= FILES_MAX)
+    uint64_t most = bench->options->count > 0 ? bench->options->count : FILES_MAX;
+    if (cell->phase == PHASE_PUT && bench->file_count + bench->active >= most)
         return true;
     return io_now(bench->session.io) - cell->started_ns >= bench->options->duration_ns;
 }
@@ -143,6 +148,42 @@ static void client_begin(struct bench_client *client)
     client_start(&bench->session.client, op);
 }
 
+static void pause_over(struct io_op *pause)
+{
+    struct bench_client *client = pause->context;
+    client->bench->active--;
+    if (!is_over(client->bench))
+        client_begin(client);
+}
+
+/* The next upload of this client: now, or when the rate allows it. */
+static void client_next(struct bench_client *client)
+{
+    struct bench *bench = client->bench;
+    struct cell *cell = &bench->cell;
+    uint64_t now_ns = bench->session.io->backend->now_ns(bench->session.io);
+    if (bench->options->rate == 0 || cell->phase != PHASE_PUT) {
+        client_begin(client);
+        return;
+    }
+    if (cell->due_ns + NS_PER_S
+        < now_ns) /* what was missed is not caught up for longer than that */
+        cell->due_ns = now_ns - NS_PER_S;
+    cell->due_ns += NS_PER_S / bench->options->rate;
+    if (cell->due_ns <= now_ns) {
+        client_begin(client);
+        return;
+    }
+    bench->active++;
+    client->pause = (struct io_op){.kind = IO_TIMER,
+        .fd = IO_FD_NONE,
+        .owner = &bench->session.owner,
+        .deadline_ns = cell->due_ns,
+        .wake = pause_over,
+        .context = client};
+    io_submit(bench->session.io, &client->pause);
+}
+
 static void note_success(struct bench_client *client)
 {
     struct bench *bench = client->bench;
@@ -173,7 +214,7 @@ static void client_done(struct client_op *op)
             return; /* this client gives up; the others too, soon */
     }
     if (!is_over(bench))
-        client_begin(client);
+        client_next(client);
 }
 
 /* ---- cells ---- */
@@ -188,9 +229,9 @@ static void run_phase(struct bench *bench, enum bench_phase phase)
     bench->remove_next = 0;
     if (phase != PHASE_REMOVE && bench->is_cpu_known)
         bench->is_cpu_known = server_cpu_read(&bench->cpu, &bench->session, &cpu_ns);
-    cell->started_ns = io_now(bench->session.io);
+    cell->started_ns = cell->due_ns = io_now(bench->session.io);
     for (size_t i = 0; i < cell->client_count && !is_over(bench); i++)
-        client_begin(&bench->slots[i]);
+        client_next(&bench->slots[i]);
     while (bench->active > 0)
         session_turn(&bench->session);
     cell->ended_ns = io_now(bench->session.io);
@@ -302,7 +343,7 @@ static void run_cell(struct bench *bench, uint64_t size, uint64_t client_count, 
     bench->file_count = 0;
     run_phase(bench, PHASE_PUT);
     report_cell(bench);
-    if (bench->file_count > 0 && !bench->session.was_interrupted) {
+    if (bench->file_count > 0 && !bench->options->puts_only && !bench->session.was_interrupted) {
         run_phase(bench, PHASE_GET);
         report_cell(bench);
     }
@@ -471,6 +512,24 @@ static const struct arg rows[] = {
         .value = "POOL",
         .text = "store in this pool (default)",
         .offset = offsetof(struct bench_options, pool)},
+    {.name = "rate",
+        .kind = ARG_NUMBER,
+        .value = "N",
+        .text = "uploads per second, of all clients together (as fast as it goes)",
+        .offset = offsetof(struct bench_options, rate),
+        .min = 1,
+        .max = 1000000},
+    {.name = "count",
+        .kind = ARG_NUMBER,
+        .value = "N",
+        .text = "uploads of each line at most (what the time allows)",
+        .offset = offsetof(struct bench_options, count),
+        .min = 1,
+        .max = FILES_MAX},
+    {.name = "puts-only",
+        .kind = ARG_FLAG,
+        .text = "find nothing",
+        .offset = offsetof(struct bench_options, puts_only)},
     {.name = "keep",
         .kind = ARG_FLAG,
         .text = "leave the files there (default: delete them)",

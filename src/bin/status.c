@@ -9,6 +9,8 @@
 #include "bin/health.h"
 #include "io/process.h"
 
+enum { LAG_TEXT_MAX = 32 };
+
 struct status_options {
     struct common common;
     const char *server, *what;
@@ -59,15 +61,28 @@ static void print_summary(const struct cluster_view *view, const struct health *
         (void)printf("  and %zu more: cairn status --json\n", health->total_count - health->count);
 }
 
+/* How far behind its group; "-": nobody knows, or it is alone. */
+static const char *lag_text(const struct cluster_storage *storage, char ret[LAG_TEXT_MAX])
+{
+    struct text text;
+    text_init(&text, ret, LAG_TEXT_MAX);
+    if (storage->is_alive && storage->lag_ms > 0)
+        text_add_duration(&text, storage->lag_ms * NS_PER_MS);
+    else
+        text_add(&text, "-");
+    return ret;
+}
+
 static void print_storages(const struct cluster_view *view)
 {
-    char address[IO_ADDRESS_TEXT_MAX];
-    (void)printf(
-        "\n%-6s %-12s %-16s %-10s %-22s %s\n", "name", "pool", "group", "state", "address", "free");
+    char address[IO_ADDRESS_TEXT_MAX], lag[LAG_TEXT_MAX];
+    (void)printf("\n%-6s %-12s %-16s %-10s %-8s %-22s %s\n", "name", "pool", "group", "state",
+        "lag", "address", "free");
     for (size_t i = 0; i < view->count; i++) {
         const struct cluster_storage *storage = &view->storages[i];
-        (void)printf("m%03" PRIu32 "   %-12s %-16s %-10s %-22s", storage->machine, storage->pool,
-            storage->group, storage->state, io_address_format(&storage->address, address));
+        (void)printf("m%03" PRIu32 "   %-12s %-16s %-10s %-8s %-22s", storage->machine,
+            storage->pool, storage->group, storage->is_draining ? "draining" : storage->state,
+            lag_text(storage, lag), io_address_format(&storage->address, address));
         print_size(" ", storage->free_bytes);
         print_size(" of ", storage->total_bytes);
         (void)printf("\n");

@@ -37,6 +37,8 @@ const char *storage_memories_name(enum storage_memories holder)
     return memories_names[holder];
 }
 
+enum { PEERS_LEAST = 2 }; /* mirrors that there is room for as long as anything fits */
+
 static uint64_t sum_of(const uint64_t *terms, size_t count)
 {
     uint64_t sum = 0;
@@ -49,7 +51,7 @@ static uint64_t sum_of(const uint64_t *terms, size_t count)
 
 static uint32_t intakes_of_loop(const struct storage_budget *budget)
 {
-    return budget->peers_max > 0 ? FOLLOW_INTAKES + STORE_EVICTIONS : 0;
+    return budget->peers_max > 0 ? budget->intake_max + STORE_EVICTIONS : 0;
 }
 
 static uint32_t least_chunk_files(const struct storage_budget *budget, uint32_t requests)
@@ -73,7 +75,8 @@ static void sum_descriptors(
         loops * (budget->http_connection_max + (has_http ? STORAGE_LISTENER_DESCRIPTORS : 0));
     terms[STORAGE_DESCRIPTORS_TRACKERS] = request->config->tracker_count;
     terms[STORAGE_DESCRIPTORS_PULLS] =
-        budget->peers_max > 0 ? loops * PULL_SLOTS * (1 + STORAGE_REQUEST_DESCRIPTORS) + 2 : 0;
+        budget->peers_max > 0 ? loops * budget->pull_max * (1 + STORAGE_REQUEST_DESCRIPTORS) + 2
+                              : 0;
     terms[STORAGE_DESCRIPTORS_MEMBERS] = budget->member_max + 1;
     terms[STORAGE_DESCRIPTORS_MOUNTS] = (2 + loops) * mounts;
     terms[STORAGE_DESCRIPTORS_STREAMS] =
@@ -109,8 +112,9 @@ static void give_rest_to_connections(
     sum_descriptors(request, budget);
 }
 
-static bool shrink_to_fit(
-    const struct storage_budget_request *request, struct storage_budget *budget)
+/* Mirrors are given up last: a group of three goes on where hardly a file may be open. */
+static bool shrink_to_fit(const struct storage_budget_request *request,
+    struct storage_budget *budget, uint32_t peers_least)
 {
     const struct storage_config *config = request->config;
     for (unsigned shift = 0; shift < 16; shift++) {
@@ -119,10 +123,12 @@ static bool shrink_to_fit(
             budget->http_connection_max =
                 scaled(config->http_connection_max, shift, STORAGE_CONNECTIONS_MIN);
         budget->request_max = scaled(config->request_max, shift, STORAGE_REQUESTS_MIN);
-        budget->peers_max = scaled(config->peers_max, shift, 0);
+        budget->peers_max = scaled(config->peers_max, shift, peers_least);
+        budget->intake_max = scaled(FOLLOW_INTAKES, shift, FOLLOW_INTAKES_LEAST);
+        budget->pull_max = scaled(PULL_SLOTS, shift, 1);
         budget->chunk_files =
             scaled(config->chunk_files, shift, least_chunk_files(budget, budget->request_max));
-        budget->member_max = scaled(MEMBERS_MAX, shift, 1);
+        budget->member_max = scaled(MEMBERS_MAX, shift, peers_least > 0 ? peers_least : 1);
         budget->is_shrunk = shift > 0;
         sum_descriptors(request, budget);
         if (!fits(budget))
@@ -182,8 +188,8 @@ static uint64_t mirror_bytes(
     struct store_config store = {.log_buffer_size = (uint32_t)config->log_buffer_size,
         .inline_max = (uint32_t)config->inline_max,
         .single_min = (uint32_t)config->single_min};
-    uint64_t received =
-        follows_bytes(&store) + pool_bytes(sizeof(struct intake), STORE_EVICTIONS, 0);
+    uint64_t received = follows_bytes(&store, budget->intake_max)
+                        + pool_bytes(sizeof(struct intake), STORE_EVICTIONS, 0);
     if (budget->peers_max == 0)
         return received;
     return received
@@ -209,7 +215,7 @@ static void sum_memory(const struct storage_budget_request *request, struct stor
         loops * pool_bytes(sizeof(struct net_connection), budget->connection_max, 0);
     terms[STORAGE_MEMORIES_RECEIVE_BUFFERS] =
         loops
-            * (pool_bytes(small, connections + PULL_SLOTS + 1 + config->receive_buffers, 0)
+            * (pool_bytes(small, connections + budget->pull_max + 1 + config->receive_buffers, 0)
                 + pool_bytes(large, config->receive_large_buffers, 0))
         + (config->tracker_count + budget->member_max) * small;
     terms[STORAGE_MEMORIES_REQUESTS] =
@@ -224,7 +230,7 @@ static void sum_memory(const struct storage_budget_request *request, struct stor
         loops * budget->chunk_files * (sizeof(struct chunk_file) + 2 * sizeof(struct map_entry));
     terms[STORAGE_MEMORIES_LOOPS] += loops * scrub_bytes();
     terms[STORAGE_MEMORIES_PULLS] =
-        budget->peers_max > 0 ? loops * pull_bytes() + reconcile_bytes() : 0;
+        budget->peers_max > 0 ? loops * pull_bytes(budget->pull_max) + reconcile_bytes() : 0;
     terms[STORAGE_MEMORIES_MIRRORS] = loops * mirror_bytes(config, budget);
     budget->memory_sum = sum_of(terms, STORAGE_MEMORIES_COUNT);
 }
@@ -235,13 +241,18 @@ err_t storage_budget(const struct storage_budget_request *request, struct storag
     *ret = (struct storage_budget){
         .loops = request->loops, .descriptor_limit = request->descriptor_limit};
     set_streams(request, ret);
-    bool does_fit = shrink_to_fit(request, ret);
+    uint32_t peers_least = request->config->peers_max < PEERS_LEAST
+                               ? (uint32_t)request->config->peers_max
+                               : PEERS_LEAST;
+    bool does_fit = shrink_to_fit(request, ret, peers_least);
     if (!does_fit && ret->loops > 1) {
         ret->loops = 1;
         set_streams(request, ret);
-        does_fit = shrink_to_fit(request, ret);
+        does_fit = shrink_to_fit(request, ret, peers_least);
         ret->is_shrunk = true;
     }
+    if (!does_fit)
+        does_fit = shrink_to_fit(request, ret, 0);
     sum_memory(request, ret);
     return does_fit ? ERR_OK : ERR(NO_RESOURCE, 0);
 }

@@ -79,9 +79,10 @@ struct storage_budget {
     uint32_t stream_count;      /* of all */
     /* of each loop */
     uint32_t connection_max, request_max, chunk_files;
-    uint32_t peers_max;           /* mirrors; 0: there is no room for any */
-    uint32_t member_max;          /* of the group: connected to by loop 0 */
-    uint32_t http_connection_max; /* 0: no HTTP */
+    uint32_t intake_max, pull_max; /* records received, files fetched at one time */
+    uint32_t peers_max;            /* mirrors; 0: there is no room for any */
+    uint32_t member_max;           /* of the group: connected to by loop 0 */
+    uint32_t http_connection_max;  /* 0: no HTTP */
     bool is_shrunk;
     uint64_t descriptors[STORAGE_DESCRIPTORS_COUNT], descriptor_sum, descriptor_limit;
     uint64_t memory[STORAGE_MEMORIES_COUNT], memory_sum; /* bytes */

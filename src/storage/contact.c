@@ -361,6 +361,15 @@ void contacts_step(struct contacts *contacts, uint64_t now_ns)
     compare_with_own(contacts);
 }
 
+void contacts_ask_again(struct contacts *contacts)
+{
+    for (uint32_t i = 0; i < MEMBERS_MAX; i++) {
+        struct contact *contact = &contacts->all[i];
+        contact->is_sampled = contact->is_caught_up = contact->is_cut = false;
+        contact->row_count = 0;
+    }
+}
+
 void contacts_leave(struct contacts *contacts)
 {
     contacts->is_leaving = true;

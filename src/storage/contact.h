@@ -69,6 +69,8 @@ struct contacts {
 void contacts_init(struct contacts *contacts, struct storage *storage);
 /** What is due. */
 void contacts_step(struct contacts *contacts, uint64_t now_ns);
+/** What was reached counts no more: every member is asked again how far it is. */
+void contacts_ask_again(struct contacts *contacts);
 /** Close all connections. */
 void contacts_leave(struct contacts *contacts);
 bool contacts_is_idle(const struct contacts *contacts);

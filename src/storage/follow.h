@@ -25,7 +25,8 @@ struct native_op;
 struct storage_loop;
 
 enum {
-    FOLLOW_INTAKES = 16,     /* of a loop, at a time */
+    FOLLOW_INTAKES = 16, /* of a loop, at a time; fewer where few files may be open: */
+    FOLLOW_INTAKES_LEAST = 4,
     FOLLOW_ASSEMBLIES = 4,   /* of a loop: entries that come in several frames */
     FOLLOW_SOURCES = 128,    /* of a loop */
     FOLLOW_ENTRIES = 1024,   /* of one push; what a frame can hold of the smallest is 963 */
@@ -96,7 +97,7 @@ struct follows {
 };
 
 /** Bytes of memory of one loop. */
-uint64_t follows_bytes(const struct store_config *store);
+uint64_t follows_bytes(const struct store_config *store, uint32_t intake_max);
 
 /** Errors: BUSY, NO_RESOURCE; nothing is held then. */
 MUST err_t follows_init(struct follows *follows, struct storage_loop *loop);

@@ -68,11 +68,11 @@ err_t member_open_net(struct storage_loop *loop)
 {
     const struct storage *storage = loop->storage;
     uint32_t office = storage->config.tracker_count + storage->budget.member_max;
-    struct net_loop_config net = {.small_count = storage->budget.connection_max
-                                                 + push_connections_max(&storage->budget)
-                                                 + storage->budget.http_connection_max + PULL_SLOTS
-                                                 + 1 + (uint32_t)storage->config.receive_buffers
-                                                 + (loop->index == 0 ? office : 0),
+    struct net_loop_config net = {
+        .small_count = storage->budget.connection_max + push_connections_max(&storage->budget)
+                       + storage->budget.http_connection_max + storage->budget.pull_max + 1
+                       + (uint32_t)storage->config.receive_buffers
+                       + (loop->index == 0 ? office : 0),
         .large_count = (uint32_t)storage->config.receive_large_buffers,
         .tick_ns = STORAGE_TICK_MS * NS_PER_MS};
     if (loop->is_net_open)

@@ -42,20 +42,14 @@ static void tell_news(
     if (news >= ARRAY_LEN(names) || !names[news])
         return;
     bool is_bad = news == ROSTER_CLASH || news == ROSTER_FULL;
+    if (is_bad && io_now(first->io) < membership->complain_ns)
+        return; /* every heartbeat brings it again */
+    if (is_bad)
+        membership->complain_ns = io_now(first->io) + NS_PER_MINUTE;
     event_write(&first->log, is_bad ? EVENT_ERROR : EVENT_INFO, names[news], &first->owner,
         (const struct event_field[]){
             EVENT_MACHINE("member", entry->machine), EVENT_SPAN("address", entry->address)},
         2, SITE());
-}
-
-void membership_told(struct membership *membership, const struct member_entry *members,
-    uint32_t count, bool from_itself)
-{
-    uint64_t now_ns = io_now(first_of(membership)->io);
-    for (uint32_t i = 0; i < count; i++) {
-        enum roster_news news = roster_tell(&membership->roster, &members[i], from_itself, now_ns);
-        tell_news(membership, news, &members[i]);
-    }
 }
 
 /* ---- kept ---- */
@@ -75,6 +69,8 @@ void membership_wait_saved(struct membership *membership, struct membership_wait
     membership->save_ns = 0;
 }
 
+static void save_if_due(struct membership *membership);
+
 static void saved(struct members_file *file)
 {
     struct membership *membership = CONTAINER_OF(file, struct membership, file);
@@ -83,8 +79,10 @@ static void saved(struct members_file *file)
     membership->roster.generation = file->generation;
     if (file->failed > 0 || !membership->roster.is_unsaved)
         tell_waiters(membership, file->err);
-    if (file->failed == 0)
+    if (file->failed == 0) {
+        save_if_due(membership);
         return;
+    }
     membership->roster.is_unsaved = true;
     membership->save_ns = io_now(first->io) + SAVE_AGAIN_NS;
     EVENT(&first->log, WARN, "members_not_saved", &first->owner,
@@ -99,6 +97,24 @@ static void save(struct membership *membership)
     roster->is_unsaved = false;
     membership->is_saving = true;
     members_file_start(&membership->file, &membership->storage->mounts, &image, saved);
+}
+
+static void save_if_due(struct membership *membership)
+{
+    uint64_t now_ns = io_now(first_of(membership)->io);
+    if (membership->roster.is_unsaved && !membership->is_saving && now_ns >= membership->save_ns)
+        save(membership);
+}
+
+void membership_told(struct membership *membership, const struct member_entry *members,
+    uint32_t count, bool from_itself)
+{
+    uint64_t now_ns = io_now(first_of(membership)->io);
+    for (uint32_t i = 0; i < count; i++) {
+        enum roster_news news = roster_tell(&membership->roster, &members[i], from_itself, now_ns);
+        tell_news(membership, news, &members[i]);
+    }
+    save_if_due(membership);
 }
 
 /* ---- told to the loops ---- */
@@ -163,9 +179,8 @@ void membership_step(struct membership *membership)
     if (!membership->is_open || membership->is_closed)
         return;
     roster_age(&membership->roster, now_ns, storage->config.member_wait_ns);
-    if (membership->roster.is_unsaved && !membership->is_saving && now_ns >= membership->save_ns)
-        save(membership);
-    else if (!membership->roster.is_unsaved && !membership->is_saving)
+    save_if_due(membership);
+    if (!membership->roster.is_unsaved && !membership->is_saving)
         tell_waiters(membership, ERR_OK);
     bool is_news = membership->told_number != membership->roster.number
                    || membership->told_state != storage->ready.readiness.state;
@@ -207,9 +222,11 @@ void membership_drain(struct membership *membership, bool is_draining)
 
 void membership_close(struct membership *membership)
 {
-    if (membership->is_open)
-        tell_waiters(membership, ERR(CANCELLED, 0));
+    if (!membership->is_open)
+        return;
+    tell_waiters(membership, ERR(CANCELLED, 0));
     membership->is_closed = true;
+    save_if_due(membership);
 }
 
 bool membership_is_idle(const struct membership *membership)

@@ -31,6 +31,7 @@ struct membership_waiter {
 };
 
 struct membership {
+    uint64_t complain_ns; /* what is wrong with a member is told again from then on */
     struct storage *storage;
     struct roster roster;
     struct members_file file;
@@ -64,7 +65,7 @@ void membership_drain(struct membership *membership, bool is_draining);
  * least one mount point. */
 void membership_wait_saved(struct membership *membership, struct membership_waiter *waiter);
 
-/** Save and tell nothing more. */
+/** Tell nothing more; what is not saved is saved now. */
 void membership_close(struct membership *membership);
 bool membership_is_idle(const struct membership *membership);
 

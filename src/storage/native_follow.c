@@ -11,9 +11,9 @@ static size_t assembly_size(const struct store_config *config)
     return config->log_buffer_size + FOLLOW_HEAD; /* a larger record can't be logged here */
 }
 
-uint64_t follows_bytes(const struct store_config *store)
+uint64_t follows_bytes(const struct store_config *store, uint32_t intake_max)
 {
-    return pool_bytes(sizeof(struct follow_intake), FOLLOW_INTAKES, 0)
+    return pool_bytes(sizeof(struct follow_intake), intake_max, 0)
            + pool_bytes(assembly_size(store), FOLLOW_ASSEMBLIES, 0)
            + pool_bytes(sizeof(struct follower), FOLLOW_SOURCES, 0);
 }
@@ -23,7 +23,7 @@ static err_t take(struct follows *follows)
     struct storage_loop *loop = follows->loop;
     struct ledger *ledger = &loop->io->ledger;
     TRY(pool_init(&follows->intakes, &loop->mem, ledger, "follow.intakes",
-        sizeof(struct follow_intake), FOLLOW_INTAKES, 0, &follows->owner));
+        sizeof(struct follow_intake), loop->storage->budget.intake_max, 0, &follows->owner));
     TRY(pool_init(&follows->assemblies, &loop->mem, ledger, "follow.assemblies",
         assembly_size(&loop->store.config), FOLLOW_ASSEMBLIES, 0, &follows->owner));
     return pool_init(&follows->followers_pool, &loop->mem, ledger, "follow.sources",
@@ -183,6 +183,12 @@ static void reply_followed(struct native_op *op, const struct follower *follower
     native_op_close(op);
 }
 
+/* The log begins behind what is held here: what lies between comes by comparing only. */
+static bool has_gap(const struct source *source, const struct msg_follow *msg)
+{
+    return msg->lsn_first > source->lsn + 1;
+}
+
 void native_follow(struct native *native, struct net_request *request)
 {
     struct storage_loop *loop = native->loop;
@@ -216,6 +222,8 @@ void native_follow(struct native *native, struct net_request *request)
         return;
     }
     follower->connection = request->connection_number;
+    if (has_gap(follower->source, &msg))
+        reconcile_note_lost(loop);
     begin_ticking(&loop->follows);
     reply_followed(op, follower);
 }

@@ -498,7 +498,7 @@ static void begin(struct pull_slot *slot, struct intake_fetch *fetch)
 
 static void serve_waiting(struct pulls *pulls)
 {
-    for (uint32_t i = 0; i < PULL_SLOTS && !list_is_empty(&pulls->waiting); i++)
+    for (uint32_t i = 0; i < pulls->slot_count && !list_is_empty(&pulls->waiting); i++)
         if (!pulls->slots[i].fetch)
             begin(&pulls->slots[i],
                 CONTAINER_OF(list_pop_front(&pulls->waiting), struct intake_fetch, link));
@@ -518,7 +518,7 @@ static void fetch_begin(struct intake_fetch *fetch)
 static void on_tick(struct net_tick *tick, uint64_t now_ns)
 {
     struct pulls *pulls = CONTAINER_OF(tick, struct pulls, tick);
-    for (uint32_t i = 0; i < PULL_SLOTS; i++) {
+    for (uint32_t i = 0; i < pulls->slot_count; i++) {
         struct pull_slot *slot = &pulls->slots[i];
         bool is_idle = !slot->fetch && now_ns >= slot->idle_ns + PULL_IDLE_S * NS_PER_S;
         if (is_idle || (pulls->is_stopping && !slot->fetch))
@@ -528,9 +528,9 @@ static void on_tick(struct net_tick *tick, uint64_t now_ns)
 
 /* ---- life ---- */
 
-uint64_t pull_bytes(void)
+uint64_t pull_bytes(uint32_t slot_count)
 {
-    return PULL_SLOTS * sizeof(struct pull_slot);
+    return slot_count * sizeof(struct pull_slot);
 }
 
 err_t pull_open(struct storage_loop *loop)
@@ -540,17 +540,18 @@ err_t pull_open(struct storage_loop *loop)
     *pulls = (struct pulls){.loop = loop, .tick = {.tick = on_tick}};
     if (loop->storage->budget.peers_max == 0)
         return ERR_OK;
+    pulls->slot_count = loop->storage->budget.pull_max;
     list_init(&pulls->waiting);
     owner_open(&pulls->owner, "pulls", DIRECTION_REBUILD, io_now(loop->io));
-    err_t err =
-        mem_take(&loop->mem, &pulls->owner, PULL_SLOTS * sizeof(struct pull_slot), 0, &block);
+    err_t err = mem_take(
+        &loop->mem, &pulls->owner, pulls->slot_count * sizeof(struct pull_slot), 0, &block);
     if (err_is(err)) {
         owner_close(&pulls->owner);
         return err;
     }
-    memset(block, 0, PULL_SLOTS * sizeof(struct pull_slot));
+    memset(block, 0, pulls->slot_count * sizeof(struct pull_slot));
     pulls->slots = block;
-    for (uint32_t i = 0; i < PULL_SLOTS; i++)
+    for (uint32_t i = 0; i < pulls->slot_count; i++)
         pulls->slots[i].pulls = pulls;
     pulls->is_ticking = true;
     net_ticker_join(&loop->net.ticker, &pulls->tick);
@@ -561,7 +562,7 @@ err_t pull_open(struct storage_loop *loop)
 
 static bool is_quiet(const struct pulls *pulls)
 {
-    for (uint32_t i = 0; i < PULL_SLOTS; i++)
+    for (uint32_t i = 0; i < pulls->slot_count; i++)
         if (pulls->slots[i].fetch || pulls->slots[i].client.is_running)
             return false;
     return list_is_empty(&pulls->waiting);
@@ -573,7 +574,7 @@ bool pull_rest(struct storage_loop *loop)
     if (!pulls->slots)
         return true;
     pulls->is_stopping = true;
-    for (uint32_t i = 0; i < PULL_SLOTS; i++)
+    for (uint32_t i = 0; i < pulls->slot_count; i++)
         if (!pulls->slots[i].fetch)
             hang_up(&pulls->slots[i]);
     if (!is_quiet(pulls))

@@ -62,8 +62,9 @@ struct pull_slot {
 
 struct pulls {
     struct storage_loop *loop;
-    struct pull_slot *slots; /* PULL_SLOTS */
-    struct list waiting;     /* struct intake_fetch */
+    struct pull_slot *slots;
+    uint32_t slot_count; /* PULL_SLOTS, or fewer where few files may be open */
+    struct list waiting; /* struct intake_fetch */
     struct owner owner;
     struct net_tick tick;
     uint32_t running;
@@ -77,7 +78,7 @@ struct pulls {
 };
 
 /** Bytes of memory of one loop. */
-uint64_t pull_bytes(void);
+uint64_t pull_bytes(uint32_t slot_count);
 
 /** Set loop->store.fetch, if there is room for peers at all. Errors: BUSY, NO_RESOURCE; nothing is held then. */
 MUST err_t pull_open(struct storage_loop *loop);

@@ -64,6 +64,7 @@ static void note_filled(struct storage *storage)
 {
     for (uint32_t i = 0; i < storage->mounts.count; i++)
         storage->mounts.all[i].mount.image.status.is_unfilled = false;
+    contacts_ask_again(&storage->contacts);
     storage->status_ns = storage->refresh_ns = 0; /* on the disks with the next tick */
 }
 

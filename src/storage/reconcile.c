@@ -363,7 +363,7 @@ void reconcile_run(struct reconcile *reconcile)
     if (!reconcile->is_open || reconcile->is_ticking)
         return;
     reconcile->is_ticking = true;
-    if (reconcile_is_filled(reconcile)) /* else it was asked for before we could begin */
+    if (reconcile_is_filled(reconcile)) /* else it is due */
         reconcile->next_ns = io_now(first->io) + reconcile->storage->config.compare_interval_ns;
     net_ticker_join(&first->net.ticker, &reconcile->tick);
 }

@@ -80,6 +80,47 @@ static void write_head(struct json *json, const struct storage *storage)
     json_number(json, "incarnation", storage->mounts.incarnation);
 }
 
+static void write_member(struct json *json, const struct storage *storage, uint32_t index)
+{
+    const struct roster_member *it = &storage->membership.roster.all[index];
+    const struct contact *contact = &storage->contacts.all[index];
+    char address[IO_ADDRESS_TEXT_MAX] = "";
+    if (it->member.address.family != 0)
+        (void)io_address_format(&it->member.address, address);
+    json_begin_object(json, NULL);
+    json_number(json, "machine", it->member.machine);
+    json_text(json, "address", address);
+    json_text(json, "state", storage_state_name(it->member.state));
+    json_bool(json, "alive", it->member.is_alive);
+    json_bool(json, "removed", it->member.is_removed);
+    json_bool(json, "draining", it->is_draining);
+    json_bool(json, "connected", contact->is_introduced);
+    json_bool(json, "caught_up", contact->is_caught_up);
+    json_number(json, "lag_records", contact->lag_records);
+    json_bool(json, "number_is_taken", it->clash_ns > 0);
+    json_end(json);
+}
+
+static void write_members(struct json *json, const struct storage *storage)
+{
+    const struct storage_filling *filling = &storage->filling;
+    uint64_t done = 0, all = 0;
+    struct contacts_sums sums;
+    contacts_sum(&storage->contacts, true, io_now(storage->loops[0].io), &sums);
+    json_text(json, "waits", readiness_wait_text(storage->ready.readiness.wait));
+    json_bool(json, "draining", storage->membership.roster.is_draining);
+    json_number(json, "lag_records", sums.lag_records);
+    json_number(json, "lag_ms", sums.lag_ns / NS_PER_MS);
+    if (filling->progress && storage->state == STATE_DSYNCING)
+        filling->progress(storage, &done, &all);
+    json_number(json, "filled_units", done);
+    json_number(json, "units_to_fill", all);
+    json_begin_array(json, "members");
+    for (uint32_t i = 0; i < storage->membership.roster.count; i++)
+        write_member(json, storage, i);
+    json_end(json);
+}
+
 static void write_cpu(struct json *json, const struct storage *storage)
 {
     uint64_t user_ns = 0, system_ns = 0;
@@ -245,6 +286,7 @@ void storage_status_write(const struct storage *storage, struct writer *w)
     json_begin(&json, w);
     json_begin_object(&json, NULL);
     write_head(&json, storage);
+    write_members(&json, storage);
     write_cpu(&json, storage);
     write_totals(&json, storage);
     write_budget(&json, &storage->budget);

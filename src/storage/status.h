@@ -2,6 +2,10 @@
  *
  *   {"schema_version":1,"role":"storage","machine":1,"uuid":"hex","group":"g","pool":"p",
  *    "address":"H:P","http_address":"","state":"running","started":S,"now":S,"uptime":S,
+ *    "waits":"sentence","draining":false,"lag_records":N,"lag_ms":N,"filled_units":N,"units_to_fill":N,
+ *    "members":[{"machine":N,"address":"H:P","state":"running","alive":true,"removed":false,
+ *                "draining":false,"connected":true,"caught_up":true,"lag_records":N,
+ *                "number_is_taken":false}],
  *    "cpu_user_ns":N,"cpu_system_ns":N,"incarnation":N,
  *    "total":B,"free":B,"live_files":N,"connections":N,"operations":N,
  *    "budget":{"descriptor_limit":N,"descriptor_sum":N,"is_shrunk":false,"descriptors":{holder:N},

@@ -85,7 +85,7 @@ class Process:
 
 
 class Storage(Process):
-    def __init__(self, group, number, flags):
+    def __init__(self, group, number, flags, descriptors):
         self.group, self.number = group, number
         self.name = f"m{number:03d}"
         self.data = os.path.join(group.root, self.name)
@@ -93,6 +93,8 @@ class Storage(Process):
         self.host = f"10.77.0.{10 + number}" if has_namespaces() else f"127.0.0.{10 + number}"
         self.address = f"{self.host}:{PORT if has_namespaces() else free_port(self.host)}"
         prefix = ["ip", "netns", "exec", self.namespace] if has_namespaces() else []
+        if descriptors:
+            prefix += ["sh", "-c", f'ulimit -n {descriptors}; exec "$@"', "sh"]
         words = ["storage", "--machine", self.name, "--group", "g1", "--mount", self.data, "--listen", self.address,
             "--tracker", group.tracker_address, "--insecure-listen", *flags]
         os.makedirs(self.data, exist_ok=True)
@@ -162,7 +164,7 @@ class Storage(Process):
 class Group:
     """`with Group(root, 3) as group:`; everything is running then."""
 
-    def __init__(self, root, count, flags=()):
+    def __init__(self, root, count, flags=(), descriptors=0):
         self.root = root
         host = "10.77.0.1" if has_namespaces() else "127.0.0.1"
         if has_namespaces():
@@ -174,7 +176,7 @@ class Group:
         self.tracker_address = f"{host}:{free_port(host)}"
         self.tracker = Process(["tracker", "--listen", self.tracker_address, "--insecure-listen"],
             os.path.join(root, "tracker.log"))
-        self.storages = [Storage(self, number + 1, flags) for number in range(count)]
+        self.storages = [Storage(self, number + 1, flags, descriptors) for number in range(count)]
 
     def __enter__(self):
         try:
@@ -209,8 +211,18 @@ class Group:
             time.sleep(0.1)  # a process of its own has no event to offer us
 
     def wait_running(self, seconds=60):
-        self.wait_until(lambda: all(s.state() == "running" for s in self.storages if s.is_alive()), seconds,
-            "all storages are running")
+        """Until everybody who is alive is running, and pushes to all others who are."""
+        alive = {s.number for s in self.storages if s.is_alive()}
+
+        def is_settled(storage):
+            try:
+                status = storage.status()
+            except (OSError, Closed, Refused):
+                return False
+            followed = {m["machine"] for m in status["mirrors"] if all(x["state"] == "running" for x in m["streams"])}
+            return status["state"] == "running" and alive - {storage.number} <= followed
+        self.wait_until(lambda: all(is_settled(s) for s in self.storages if s.is_alive()), seconds,
+            "all storages are running and follow each other")
 
     def cairn(self, *words, timeout=COMMAND_SECONDS):
         """(exit code, standard output, standard error)"""
