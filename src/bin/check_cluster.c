@@ -5,7 +5,7 @@
 #include "base/units.h"
 #include "bin/cluster_view.h"
 
-enum { CHECK_ROUNDS = 3, CHECK_POLL_MS = 200, CHECK_TEXT_MAX = 16 * 1024 };
+enum { CHECK_ROUNDS = 3, CHECK_POLL_MS = 200, CHECK_REST = 8, CHECK_TEXT_MAX = 16 * 1024 };
 
 struct answer {
     struct client_sink sink;
@@ -135,10 +135,20 @@ static bool is_clean(const struct checked *checked)
            && checked->damaged == checked->healed;
 }
 
+/* It compared with fewer storages than its group has: it did not know yet that they run. */
+static bool is_short(const struct cluster_view *view, const struct checked *all, size_t index)
+{
+    uint64_t others = 0;
+    for (size_t i = 0; i < view->count; i++)
+        others += i != index && view->storages[i].is_running
+                  && strcmp(view->storages[i].group, view->storages[index].group) == 0;
+    return all[index].members - all[index].members_failed < others;
+}
+
 static bool needs_another(const struct cluster_view *view, const struct checked *all)
 {
     for (size_t i = 0; i < view->count; i++)
-        if (all[i].is_asked && !is_clean(&all[i]))
+        if (all[i].is_asked && (!is_clean(&all[i]) || is_short(view, all, i)))
             return true;
     return false;
 }
@@ -175,7 +185,7 @@ static int verdict(
     bool is_damaged = false, is_partial = false;
     for (size_t i = 0; i < view->count; i++) {
         is_damaged |= all[i].is_asked && !is_clean(&all[i]);
-        is_partial |= !all[i].is_asked || all[i].members_failed > 0;
+        is_partial |= !all[i].is_asked || is_short(view, all, i);
         session->tally.succeeded += all[i].is_asked;
     }
     if (is_damaged)
@@ -199,6 +209,8 @@ static int run(
             break;
         if (round + 1 < CHECK_ROUNDS)
             session_note(session, "cairn check: not all is equal yet: once more");
+        for (unsigned i = 0; i < CHECK_REST && round + 1 < CHECK_ROUNDS; i++)
+            wait_a_little(session);
     }
     return session->was_interrupted ? session_exit_code(session) : verdict(session, view, all);
 }
