@@ -16,7 +16,7 @@ static void open_cluster(uint64_t seed, uint8_t storages)
     cluster_options_plain(&options, storages);
     cluster = SIM_NEW(struct cluster);
     FILE *trace = getenv("STORY_TRACE") ? stderr : NULL;
-    cluster_open(cluster, seed, &options, trace, true);
+    cluster_open(cluster, seed, &options, trace, !getenv("STORY_VERBOSE"));
     *sim_world_net(cluster->world) = (struct sim_net_options){.delay_ns = 200000,
         .stall_max_ns = 20 * NS_PER_S,
         .window = 262144,
