@@ -5,7 +5,7 @@
 #include "sim/mem.h"
 #include "tests/lib/test.h"
 
-enum { FILES_MAX = 400, OLD_MAX = 12 };
+enum { FILES_MAX = 400, OLD_MAX = 60 };
 #define PATIENCE_NS (2 * NS_PER_MINUTE)
 
 static struct cluster *cluster;
