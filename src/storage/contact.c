@@ -199,6 +199,7 @@ static void call_frame(
 {
     struct contact *contact = call->context;
     bool is_good = false;
+    contact->heard_ns = now_of(contact);
     if (frame->type == MSG_RECALLED)
         is_good = take_recalled(contact, meta, data);
     else if (frame->type == MSG_POSITIONS_REPLY)
@@ -320,12 +321,20 @@ static bool take_identity(struct contacts *contacts, struct contact *contact,
     return true;
 }
 
+/* A machine that lost its power says nothing, and its connection stays for a while: who has not
+ * answered lately is not seen. */
+static bool is_silent(const struct contact *contact, uint64_t now_ns)
+{
+    return now_ns - contact->heard_ns >= contact->contacts->storage->config.member_wait_ns / 2;
+}
+
 static void ask_what_is_due(struct contact *contact, uint64_t now_ns)
 {
     const struct contacts *contacts = contact->contacts;
     bool is_urgent = contacts->storage->state != STATE_RUNNING;
     uint64_t interval_ns = is_urgent ? SAMPLE_SOON_NS : SAMPLE_NS;
-    if (!contact->is_introduced || contact->flags != beat_flags(contacts->storage))
+    if (!contact->is_introduced || contact->flags != beat_flags(contacts->storage)
+        || is_silent(contact, now_ns))
         ask_recall(contact);
     else if (loops_run(contacts) && contact->row_count == 0
              && (now_ns >= contact->asked_ns + interval_ns || contact->is_cut
@@ -342,7 +351,8 @@ static void step_contact(struct contact *contact, const struct member *member, u
     }
     if (contact->is_introduced) {
         contact->away_ns = 0;
-        roster_see(roster_of(contact->contacts), contact->machine, now_ns);
+        if (!is_silent(contact, now_ns))
+            roster_see(roster_of(contact->contacts), contact->machine, now_ns);
     }
     if (contact->stage == CONTACT_AWAY && now_ns >= contact->next_ns && member->address.family != 0)
         connect_contact(contact, &member->address);

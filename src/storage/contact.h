@@ -44,6 +44,7 @@ struct contact {
     uint64_t away_ns;     /* since when it is tried in vain; 0: it is there */
     uint64_t next_ns, retry_ns;
     uint64_t asked_ns;                         /* when the newest sample was asked for */
+    uint64_t heard_ns;                         /* when it answered last */
     struct contact_row rows[CONTACT_ROWS_MAX]; /* of the sample: not yet reached */
     uint32_t row_count;
     bool is_cut; /* more rows than fit: the next sample will have them */

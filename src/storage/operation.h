@@ -214,6 +214,7 @@ struct remove_file {
     /* the machine's */
     struct stream *stream;
     struct file_lock lock;
+    struct heal heal;
     struct object object;
     struct log_append append;
     struct log_waiter log_waiter;

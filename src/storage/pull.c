@@ -145,7 +145,7 @@ static err_t connect_to(struct pull_slot *slot, const struct member *member)
             .direction = DIRECTION_REBUILD,
             .machine = storage->config.machine_number,
             .call_max = 2,
-            .connect_timeout_ns = PULL_TIMEOUT_S * NS_PER_S / 2,
+            .connect_timeout_ns = PULL_CONNECT_S * NS_PER_S,
             .send_timeout_ns = PULL_TIMEOUT_S * NS_PER_S,
             .on_ready = on_ready,
             .on_closed = on_closed,
@@ -317,9 +317,10 @@ static int pull_ask(struct machine *machine)
 static int no_answer(struct pull_slot *slot)
 {
     err_t err = slot->call_err;
-    if (err_has(err, ERR_CODE_NOT_FOUND) || err_has(err, ERR_CODE_WRONG_NODE))
+    if (err_has(err, ERR_CODE_NOT_FOUND) || err_has(err, ERR_CODE_WRONG_NODE)) {
         slot->was_told_not_found = true;
-    slot->fetch->origin_lacks_it |= slot->peer == slot->fetch->identity.origin;
+        slot->fetch->origin_lacks_it |= slot->peer == slot->fetch->identity.origin;
+    }
     bool may_be_stale = err_has(err, ERR_CODE_CLOSED) && slot->is_reused;
     bool has_changed = err_has(err, ERR_CODE_CONFLICT) || err_has(err, ERR_CODE_BUSY);
     if ((may_be_stale || has_changed) && slot->retries++ < PULL_RETRIES) {

@@ -26,7 +26,9 @@ struct storage_loop;
 
 enum {
     PULL_SLOTS = 4,
-    PULL_TIMEOUT_S = 10, /* for a connection, and for each part of an answer */
+    PULL_TIMEOUT_S = 10, /* for each part of an answer */
+    PULL_CONNECT_S =
+        1, /* the origin may be dead, and a client waits: the next member is asked soon */
     PULL_IDLE_S = 10,
     PULL_RETRIES = 3,  /* of a file that changed while it was sent */
     PULL_DAMAGES = 32, /* files remembered as damaged: each is told once */

@@ -1,6 +1,6 @@
 /* Delete.
  *
- *   LOCK -> LOOK -> LOOKED -> [MAKE -> MADE -> FINISHED] -> APPEND -> COMMITTED -> APPLIED -> UNLINKED
+ *   LOCK -> LOOK -> LOOKED -> [HEALED -> LOCK] -> [MAKE -> MADE -> FINISHED] -> APPEND -> COMMITTED -> APPLIED -> UNLINKED
  *        -> UNWIND -> ABANDONED -> DONE
  *
  * A slot gets a tombstone header, a single file is unlinked, after the record is durable. What is not
@@ -13,6 +13,7 @@ enum {
     REMOVE_LOCK,
     REMOVE_LOOK,
     REMOVE_LOOKED,
+    REMOVE_HEALED,
     REMOVE_MAKE,
     REMOVE_MADE,
     REMOVE_FINISHED,
@@ -52,10 +53,32 @@ static int remove_look(struct machine *machine)
     return wait;
 }
 
+/* It may be that it has not come here yet: bring it, holding nothing meanwhile, and begin again. */
+static int remove_heal(struct remove_file *remove, err_t err)
+{
+    object_close(&remove->object);
+    file_unlock(&remove->stream->locks, &remove->lock);
+    remove->stream = NULL;
+    int wait = machine_wait_in(&remove->machine, REMOVE_HEALED, 1);
+    heal_start(&remove->heal, remove->store, &remove->fid, err, &remove->machine);
+    return wait;
+}
+
+/* What nobody has is deleted already. */
+static int remove_healed(struct machine *machine)
+{
+    struct remove_file *remove = remove_of(machine);
+    err_t err = heal_err(&remove->heal);
+    bool is_gone = err_has(err, ERR_CODE_NOT_FOUND);
+    return err_is(err) && !is_gone ? machine_fail(machine, err) : REMOVE_LOCK;
+}
+
 static int remove_looked(struct machine *machine)
 {
     struct remove_file *remove = remove_of(machine);
     const struct object *object = &remove->object;
+    if (heal_helps(&remove->heal, remove->store, &remove->fid, object->err))
+        return remove_heal(remove, object->err);
     if (err_has(object->err, ERR_CODE_NOT_FOUND)) {
         remove->result.ack = remove->ack == ACK_MEMORY ? ACK_MEMORY : ACK_LOCAL;
         remove->on_result(remove);
@@ -231,7 +254,9 @@ static int remove_done(struct machine *machine)
 static const struct stage remove_stages[REMOVE_STAGES] = {
     [REMOVE_LOCK] = {"lock", remove_lock, BIT(REMOVE_LOOK), 30000},
     [REMOVE_LOOK] = {"look", remove_look, BIT(REMOVE_LOOKED), 5000},
-    [REMOVE_LOOKED] = {"looked", remove_looked, BIT(REMOVE_MAKE) | BIT(REMOVE_APPEND), 5000},
+    [REMOVE_LOOKED] = {"looked", remove_looked,
+        BIT(REMOVE_MAKE) | BIT(REMOVE_APPEND) | BIT(REMOVE_HEALED), 5000},
+    [REMOVE_HEALED] = {"healed", remove_healed, BIT(REMOVE_LOCK), 60000},
     [REMOVE_MAKE] = {"make", remove_make, BIT(REMOVE_MADE), 0},
     [REMOVE_MADE] = {"made", remove_made, BIT(REMOVE_FINISHED), 5000},
     [REMOVE_FINISHED] = {"finished", remove_finished, BIT(REMOVE_APPEND), 30000},

@@ -33,7 +33,6 @@ endfunction()
 cluster_canary(what_is_in_memory_is_called_durable SOURCE src/storage/upload.c
     FROM "upload_tell(upload, ACK_MEMORY);" TO "upload_tell(upload, ACK_LOCAL);" SEEDS 300)
 cairn_test(cluster_story SOURCES story/cluster_story.c LINKS cairn_sim_cluster TIMEOUT 300)
-set_tests_properties(cluster_story PROPERTIES DISABLED TRUE) # until storages compare what they hold
 
 cairn_test(members_story SOURCES story/members_story.c LINKS cairn_sim_cluster TIMEOUT 300)
 set_tests_properties(members_story PROPERTIES LABELS story)
