@@ -227,7 +227,7 @@ static void drain(struct session *session, const struct change *change)
 }
 
 /* Every other storage of the group has to know; those that are away hear it from the others. */
-static void remove_member(struct session *session, const struct change *change)
+static void tell_others(struct session *session, const struct change *change)
 {
     size_t others = 0;
     for (size_t i = 0; i < change->view->count; i++) {
@@ -241,7 +241,8 @@ static void remove_member(struct session *session, const struct change *change)
     if (others == 0)
         session_fail(session, change->group, ERR(UNAVAILABLE, 0),
             "no other storage of this group is alive: nobody could remember it");
-    else if (change->options->is_sure && session->tally.failed == 0)
+    else if (change->options->is_sure && session->tally.failed == 0
+             && change->verb == MEMBER_REMOVE)
         tell_trackers(session, change);
 }
 
@@ -264,8 +265,8 @@ static void change_members(struct session *session, struct change *change)
             "the trackers do not know it; say its group: --group G");
         return;
     }
-    if (change->verb == MEMBER_REMOVE)
-        remove_member(session, change);
+    if (change->verb == MEMBER_REMOVE || change->verb == MEMBER_ADOPT)
+        tell_others(session, change);
     else
         drain(session, change);
     if (!change->options->is_sure && session->tally.failed == 0)
@@ -282,6 +283,8 @@ static bool verb_of_word(const char *word, bool is_undone, uint8_t *ret)
         *ret = is_undone ? MEMBER_UNDRAIN : MEMBER_DRAIN;
     else if (strcmp(word, "remove") == 0)
         *ret = MEMBER_REMOVE;
+    else if (strcmp(word, "adopt") == 0)
+        *ret = MEMBER_ADOPT;
     else
         return false;
     return true;
@@ -291,7 +294,7 @@ static const char *words_problem(
     const struct member_options *options, int count, char **words, uint8_t *verb, uint64_t *machine)
 {
     if (count == 0 || !verb_of_word(words[0], options->is_undone, verb))
-        return "list, drain or remove is wanted";
+        return "list, drain, remove or adopt is wanted";
     if (options->is_undone && *verb != MEMBER_UNDRAIN)
         return "--undo is for drain";
     if (*verb == MEMBER_LIST)
@@ -351,18 +354,24 @@ const struct verb member_verb = {
     .name = "member",
     .brief = "who is in a group; take a storage out of use",
     .usage = "list [--group G]\n       cairn member drain MACHINE [--undo] [--yes]\n"
-             "       cairn member remove MACHINE [--yes]",
-    .about = "list     the storages of each group as its members know them, with those that were "
-             "removed\n"
-             "drain    the storage gets no uploads any more; it goes on answering and following\n"
-             "remove   a storage that is gone for good: the others keep no logs for it, ack all "
-             "does not\n"
-             "         wait for it, and it cannot come back with the disks it had. Its machine "
-             "number may\n"
-             "         be given to a storage with empty disks, which is filled from the others",
+             "       cairn member remove MACHINE [--yes]\n"
+             "       cairn member adopt MACHINE [--yes]",
+    .about =
+        "list     the storages of each group as its members know them, with those that were "
+        "removed\n"
+        "drain    the storage gets no uploads any more; it goes on answering and following\n"
+        "remove   a storage that is gone for good: the others keep no logs for it, ack all "
+        "does not\n"
+        "         wait for it, and it cannot come back with the disks it had. Its machine "
+        "number may\n"
+        "         be given to a storage with empty disks, which is filled from the others\n"
+        "adopt    a storage that died before it had brought its changes to all: the others "
+        "compare\n"
+        "         what they hold, now, and fetch from each other what they lack. Its files stay\n"
+        "         where they are; nobody gets its place as the allocator of its chunks",
     .examples = "  cairn member list\n"
                 "  cairn member drain m002 --yes\n"
-                "  cairn member remove m003 --yes",
+                "  cairn member adopt m003 --yes && cairn member remove m003 --yes",
     .args = {rows, ARRAY_LEN(rows)},
     .run = member_main,
 };

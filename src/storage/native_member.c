@@ -234,13 +234,14 @@ static err_t check_member(struct storage *storage, const struct msg_member *msg,
     bool is_self = msg->machine == roster->machine;
     struct roster_member *known = is_self ? NULL : roster_find(roster, msg->machine);
     bool is_drain = msg->verb == MEMBER_DRAIN || msg->verb == MEMBER_UNDRAIN;
-    if (!is_drain && msg->verb != MEMBER_REMOVE) {
-        text_add(ret, "a storage knows list, drain, undrain and remove");
+    if (!is_drain && msg->verb != MEMBER_REMOVE && msg->verb != MEMBER_ADOPT) {
+        text_add(ret, "a storage knows list, drain, undrain, remove and adopt");
         return ERR(UNSUPPORTED, 0);
     }
     if (is_drain != is_self) {
         text_add(ret, "this is machine %u: %s", roster->machine,
-            is_drain ? "drain is said to the machine itself" : "it cannot remove itself");
+            is_drain ? "drain is said to the machine itself"
+                     : "this is said to the others of its group");
         return ERR(WRONG_NODE, 0);
     }
     if (is_drain) {
@@ -253,8 +254,14 @@ static err_t check_member(struct storage *storage, const struct msg_member *msg,
         return ERR(NOT_FOUND, 0);
     }
     if (known->member.is_alive) {
-        text_add(ret, "machine %u is alive: stop it first", msg->machine);
+        text_add(ret, "machine %u is alive: %s", msg->machine,
+            msg->verb == MEMBER_ADOPT ? "it brings its changes itself" : "stop it first");
         return ERR(CONFLICT, 0);
+    }
+    if (msg->verb == MEMBER_ADOPT) {
+        text_add(
+            ret, "what others hold of machine %u and this storage lacks is fetched", msg->machine);
+        return ERR_OK;
     }
     text_add(ret,
         "machine %u is no member any more: logs are not kept for it, and it comes back with empty "
@@ -268,6 +275,10 @@ static err_t do_member(struct storage *storage, const struct msg_member *msg)
 {
     if (msg->verb == MEMBER_REMOVE)
         return membership_remove(&storage->membership, msg->machine);
+    if (msg->verb == MEMBER_ADOPT) {
+        (void)reconcile_request(&storage->reconcile);
+        return ERR_OK;
+    }
     membership_drain(&storage->membership, msg->verb == MEMBER_DRAIN);
     beat_set_state(storage, storage->state); /* trackers hear of it now */
     return ERR_OK;

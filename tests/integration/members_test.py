@@ -10,7 +10,7 @@ import unittest
 
 from cluster import CAIRN, CONFLICT, NOT_FOUND, OK, UNAVAILABLE, USAGE
 from group import Group, Storage, enter_namespace
-from native_client import LOCAL, Refused
+from native_client import LOCAL, ONE, Refused
 
 SMALL = ["--chunk-size", "4MiB", "--log-segment-size", "2MiB", "--log-segments", "8", "--checkpoint-bytes", "4MiB",
     "--streams", "1", "--loops", "1", "--member-wait", "2s"]
@@ -150,6 +150,52 @@ class Members(unittest.TestCase):
                 storage.start()
             group.wait_until(lambda: [s.state() for s in group.storages[:2]] == ["running"] * 2, 20, "both run")
             self.assertEqual(self.members(group)[1], [3], "it is kept")
+
+    def test_what_a_dead_storage_brought_to_one_mirror_all_get(self):
+        with self.group(3) as group:
+            group.wait_until(lambda: len(self.members(group)[0]) == 3, 10, "everybody knows everybody")
+            first, second, third = group.storages
+            self.assertEqual(group.cairn("member", "adopt", "m001", "--yes")[0], CONFLICT, "it is alive")
+            third.stop()
+            with first.connect() as connection:
+                name = connection.upload(b"only two have it", ack=ONE)["id"]
+            first.kill()
+            third.start()
+            group.wait_until(lambda: second.state() == "running" and third.state() == "running", 60, "two run")
+            group.wait_until(lambda: group.cairn("member", "adopt", "m001", "--yes")[0] == OK, 15, "it is adopted")
+
+            def third_has_it():
+                with third.connect() as connection:
+                    try:
+                        return connection.find(name, local_only=1) == b"only two have it"
+                    except Refused:
+                        return False
+            group.wait_until(third_has_it, 30, "the third has it, too")
+            self.assertEqual(group.cairn("member", "remove", "m001", "--yes")[0], OK)
+            self.assertEqual(group.cairn("get", name)[:2], (OK, "only two have it"))
+
+    def test_a_storage_that_lost_its_disks_takes_its_number_over_and_is_filled(self):
+        group = self.group(2, ["--claim", "3s"])
+        group.tracker.words += ["--claim", "3s"]
+        with group:
+            group.wait_until(lambda: len(self.members(group)[0]) == 2, 10, "both know each other")
+            first, second = group.storages
+            names = {}
+            with second.connect() as connection:
+                for size in (0, 100, 5000, 300_000, 700_000):
+                    content = os.urandom(size)
+                    names[connection.upload(content, ack=ONE)["id"]] = content
+            second.kill()
+            second.empty()
+            second.start(must_be_ready=False)
+            group.wait_until(lambda: second.state() == "running", 60, "it is filled and runs")
+            self.assertTrue(self.has_line(second, " state ", "state=dsyncing"), second.tail())
+            with second.connect() as connection:
+                for name, content in names.items():
+                    self.assertEqual(connection.find(name, local_only=1), content)
+                again = connection.upload(b"new", ack=ONE)["id"]
+            self.assertNotIn(again, names)
+            self.assertEqual(self.members(group)[1], [2], "the old disks never come back")
 
     def test_wrong_words_are_usage_errors(self):
         with self.group(1) as group:
