@@ -29,6 +29,7 @@ enum {
     CHECKPOINT_PUNCHED,
     CHECKPOINT_DROP,
     CHECKPOINT_DROPPED,
+    CHECKPOINT_MIRRORS,
     CHECKPOINT_UNWIND,
     CHECKPOINT_SLEEP_OVER,
     CHECKPOINT_DONE,
@@ -239,9 +240,18 @@ bool checkpoint_would_drop(const struct checkpoint *checkpoint)
 {
     const struct chunk_table *chunks = &checkpoint->stream->chunks;
     for (uint32_t i = 0; i < chunks->count; i++)
-        if (chunk_is_droppable(checkpoint->stream, &chunks->entries[i]))
+        if (chunk_is_droppable(checkpoint->stream, &chunks->entries[i])
+            || mirror_drop_may(checkpoint->stream, &chunks->entries[i]))
             return true;
     return false;
+}
+
+void checkpoint_tend(struct checkpoint *checkpoint)
+{
+    uint64_t now = io_now(checkpoint->stream->options.io);
+    if (checkpoint->is_idle && now - checkpoint->last_ns >= CHECKPOINT_TEND_NS
+        && checkpoint_would_drop(checkpoint))
+        checkpoint_request(checkpoint);
 }
 
 /* ---- the machine ---- */
@@ -588,9 +598,10 @@ static int checkpoint_drop(struct machine *machine)
     while (entry && !(entry->is_idle && chunk_is_droppable(stream, entry)))
         entry = chunk_table_next(&stream->chunks, 0, entry->number + 1);
     if (!entry) {
-        checkpoint_tell(checkpoint, ERR_OK);
-        stream_serve_waiters(stream);
-        return checkpoint->is_final ? CHECKPOINT_UNWIND : CHECKPOINT_SLEEP;
+        int wait = machine_wait_in(machine, CHECKPOINT_MIRRORS, 1);
+        mirror_drop_start(&checkpoint->mirrors, stream, checkpoint->map_image,
+            slotmap_image_size(stream->options.chunk_size), machine);
+        return wait;
     }
     checkpoint->at_number = entry->number;
     struct chunk_key key = stream_chunk_key(stream, entry);
@@ -609,6 +620,16 @@ static int checkpoint_dropped(struct machine *machine)
     int64_t result = checkpoint->op.result;
     return result < 0 && result != -ENOENT ? machine_fail(machine, ERR_RESULT(result))
                                            : CHECKPOINT_DROP;
+}
+
+static int checkpoint_mirrors(struct machine *machine)
+{
+    struct checkpoint *checkpoint = checkpoint_of(machine);
+    if (err_is(checkpoint->mirrors.err))
+        return machine_fail(machine, checkpoint->mirrors.err);
+    checkpoint_tell(checkpoint, ERR_OK);
+    stream_serve_waiters(checkpoint->stream);
+    return checkpoint->is_final ? CHECKPOINT_UNWIND : CHECKPOINT_SLEEP;
 }
 
 /* A refusal of a descriptor or of space ends this attempt, not the stream: the log goes on until its
@@ -685,9 +706,10 @@ static const struct stage checkpoint_stages[CHECKPOINT_STAGES] = {
     [CHECKPOINT_PUNCH_HELD] = {"punch-held", checkpoint_punch_held,
         BIT(CHECKPOINT_PUNCHED) | BIT(CHECKPOINT_PUNCH), 5000},
     [CHECKPOINT_PUNCHED] = {"punched", checkpoint_punched, BIT(CHECKPOINT_PUNCH), 5000},
-    [CHECKPOINT_DROP] = {"drop", checkpoint_drop, BIT(CHECKPOINT_DROPPED) | BIT(CHECKPOINT_SLEEP),
+    [CHECKPOINT_DROP] = {"drop", checkpoint_drop, BIT(CHECKPOINT_DROPPED) | BIT(CHECKPOINT_MIRRORS),
         0},
     [CHECKPOINT_DROPPED] = {"dropped", checkpoint_dropped, BIT(CHECKPOINT_DROP), 5000},
+    [CHECKPOINT_MIRRORS] = {"mirrors", checkpoint_mirrors, BIT(CHECKPOINT_SLEEP), 60000},
     [CHECKPOINT_UNWIND] = {"unwind", checkpoint_unwind,
         BIT(CHECKPOINT_SLEEP) | BIT(CHECKPOINT_SLEEP_OVER) | BIT(CHECKPOINT_DONE), 0},
     [CHECKPOINT_SLEEP_OVER] = {"sleep-over", checkpoint_sleep_over, BIT(CHECKPOINT_SLEEP), 5000},

@@ -12,7 +12,10 @@
 
 #include "disk/binlog.h"
 #include "disk/chunkfile.h"
+#include "disk/mirror_drop.h"
 #include "disk/stream.h"
+
+#define CHECKPOINT_TEND_NS UINT64_C(60000000000)
 
 enum {
     CHECKPOINT_MAGIC = 0x31504343, /* "CCP1" */
@@ -82,6 +85,7 @@ struct checkpoint {
     uint16_t at_source;      /* of which source */
     uint64_t map_at;         /* where the map's image goes in the chunk file */
     struct freed_slot punch; /* being given back */
+    struct mirror_drop mirrors;
     bool is_idle, is_wanted, waits_for_log, waits_for_seal;
     bool is_last, is_final; /* a last one is asked for; the one under way is it */
     uint32_t map_index;     /* which of the chunks that take new slots comes next */
@@ -100,6 +104,9 @@ void checkpoint_wait(
     struct checkpoint *checkpoint, struct checkpoint_waiter *waiter, struct machine *machine);
 /** Are there chunks in which nothing lives? A checkpoint drops them. */
 bool checkpoint_would_drop(const struct checkpoint *checkpoint);
+/** Ask for one if it would drop something, and the last was a while ago: for who comes by now and then, so
+ * that space is given back where little is written, too. */
+void checkpoint_tend(struct checkpoint *checkpoint);
 /** A last, clean one, after which the machine ends. */
 void checkpoint_finish(struct checkpoint *checkpoint);
 /** The log released something: the one under way may be waiting for it. */

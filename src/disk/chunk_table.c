@@ -149,6 +149,13 @@ void chunk_entry_give_mirrored(struct chunk_entry *entry)
         entry->live_count--;
 }
 
+void chunk_entry_touch_mirrored(struct chunk_entry *entry, uint64_t now_ns)
+{
+    entry->is_idle = entry->has_remains = false;
+    entry->youngest_birth = 0;
+    entry->touched_ns = now_ns;
+}
+
 enum { ENTRY_UNMAPPED = 1 };
 
 /* 0 number u32 | 4 end u32 | 8 live u32 | 12 free u32 | 16 source u16 | 18 flags u16 | 20 zero u32

@@ -1,4 +1,4 @@
-/* What a stream knows of each of its chunk files: 64 bytes a chunk, nothing per file in it. A
+/* What a stream knows of each of its chunk files: 88 bytes a chunk, nothing per file in it. A
  * function of the checkpoint and the log behind it: changed only when a record is durable.
  * Sorted by source and number; capacity from the size of the disk at start.
  *
@@ -27,6 +27,11 @@ struct chunk_entry {
     /* Own: what is free in it is not known, since records were lost, or files brought back: nothing is
      * allocated there, for a member of the group may hold a file in what looks free. */
     bool is_unmapped;
+    /* Mirrored, not in checkpoints. Of the headers that stand in the file, as the last look found them; 0:
+     * no look since the last record. */
+    uint64_t youngest_birth;
+    uint64_t touched_ns; /* io_now of the last record about it; 0: none since the start */
+    bool has_remains;    /* a header says that something lives here, and the records do not */
 };
 
 enum {
@@ -68,6 +73,8 @@ void chunk_entry_give(struct chunk_entry *entry, uint32_t size);
 /** The same in a mirrored chunk: what is free is its allocator's business. */
 void chunk_entry_take_mirrored(struct chunk_entry *entry, uint32_t offset, uint32_t size);
 void chunk_entry_give_mirrored(struct chunk_entry *entry);
+/** A record about a mirrored chunk took effect: what was found out about it is out of date. */
+void chunk_entry_touch_mirrored(struct chunk_entry *entry, uint64_t now_ns);
 
 /** Image in a checkpoint: CHUNK_ENTRY_IMAGE_SIZE bytes per entry. */
 void chunk_table_encode(const struct chunk_table *table, struct writer *w);

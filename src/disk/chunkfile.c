@@ -8,7 +8,7 @@
 #include "base/crc.h"
 
 /* 0 magic | 4 CRC of bytes 8..127 | 8 format u32 | 12 machine u32 | 16 mount, stream, 0, 0
- * 20 number u32 | 24 chunk size u32 | 28 seed u32 | 32 created ns u64 | 40 storage uuid 16 */
+ * 20 number u32 | 24 chunk size u32 | 28 seed u32 | 32 created ns u64 | 40 storage uuid 16 | 56 gone birth u64 */
 void chunk_header_encode(const struct chunk_header *header, uint8_t ret[CHUNK_HEADER_BYTES])
 {
     memset(ret, 0, CHUNK_HEADER_BYTES);
@@ -22,6 +22,7 @@ void chunk_header_encode(const struct chunk_header *header, uint8_t ret[CHUNK_HE
     put_u32(ret + 28, header->seed);
     put_u64(ret + 32, header->created_ns);
     memcpy(ret + 40, header->storage_uuid, 16);
+    put_u64(ret + 56, header->gone_birth);
     put_u32(ret + 4, crc32_update(0, ret + 8, CHUNK_HEADER_BYTES - 8));
 }
 
@@ -36,7 +37,8 @@ err_t chunk_header_decode(const uint8_t bytes[CHUNK_HEADER_BYTES], struct chunk_
         .key = {get_u32(bytes + 12), bytes[16], bytes[17], get_u32(bytes + 20)},
         .chunk_size = get_u32(bytes + 24),
         .seed = get_u32(bytes + 28),
-        .created_ns = get_u64(bytes + 32)};
+        .created_ns = get_u64(bytes + 32),
+        .gone_birth = get_u64(bytes + 56)};
     memcpy(ret->storage_uuid, bytes + 40, 16);
     return ERR_OK;
 }
@@ -146,6 +148,8 @@ static void ref_settle(struct chunk_ref *ref, struct chunk_file *file)
 
 static void file_settle(struct chunk_file *file, err_t err)
 {
+    if (file->is_forgotten)
+        err = ERR(NOT_FOUND, 0);
     file->err = err;
     file->state = err_is(err) ? CHUNK_FILE_FAILED : CHUNK_FILE_READY;
     for (struct list *node; (node = list_pop_front(&file->waiters)) != NULL;) {
@@ -243,6 +247,7 @@ static struct chunk_file *file_take(struct chunk_files *files, const struct chun
     file->err = ERR_OK;
     file->pins = 0;
     file->have = 0;
+    file->is_forgotten = false;
     file->state = CHUNK_FILE_OPENING;
     list_push_back(&files->used, &file->link);
     bool has_place = map_put_pointer(&files->by_key, map_key_of(key), file);
@@ -366,9 +371,17 @@ void chunk_ref_copy(struct chunk_ref *to, const struct chunk_ref *from)
     from->file->pins++;
 }
 
+bool chunk_is_held(struct chunk_files *files, const struct chunk_key *key)
+{
+    const struct chunk_file *file = find_file(files, key);
+    return file && file->pins > 0;
+}
+
 void chunk_forget(struct chunk_files *files, const struct chunk_key *key)
 {
     struct chunk_file *file = find_file(files, key);
+    if (file && file->state == CHUNK_FILE_OPENING)
+        file->is_forgotten = true;
     if (!file || file->state != CHUNK_FILE_READY)
         return;
     if (file->pins == 0)

@@ -32,6 +32,9 @@ struct chunk_header {
     uint32_t seed;
     uint64_t created_ns;
     uint8_t storage_uuid[16];
+    /* Copy of another's chunk: it was made when a file of this name, or one of its source, had been dropped:
+     * what was born up to then, and has no header here, is gone. 0: nothing is known to be. */
+    uint64_t gone_birth;
 };
 
 void chunk_header_encode(const struct chunk_header *header, uint8_t ret[CHUNK_HEADER_BYTES]);
@@ -56,6 +59,7 @@ struct chunk_file {
     uint32_t have; /* bytes of the header read so far */
     err_t err;
     enum { CHUNK_FILE_FREE, CHUNK_FILE_OPENING, CHUNK_FILE_READY, CHUNK_FILE_FAILED } state;
+    bool is_forgotten; /* while it was being opened */
     uint8_t bytes[CHUNK_HEADER_BYTES];
     char path[CHUNK_NAME_MAX];
 };
@@ -104,7 +108,10 @@ void chunk_release(struct chunk_files *files, struct chunk_ref *ref);
 /** Another use of the same file. */
 void chunk_ref_copy(struct chunk_ref *to, const struct chunk_ref *from);
 
-/** Close the descriptor of a file that is gone, unless somebody holds it (then at the last release). */
+/** Does anybody hold it, or wait for it? */
+bool chunk_is_held(struct chunk_files *files, const struct chunk_key *key);
+/** Close the descriptor of a file that is gone, unless somebody holds it (then at the last release).
+ * Whoever waits for it hears NOT_FOUND. */
 void chunk_forget(struct chunk_files *files, const struct chunk_key *key);
 
 /** The same with io_call, for start-up: errors as above. */

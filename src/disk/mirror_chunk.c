@@ -51,18 +51,24 @@ static const struct io_handle *root_of(const struct mirror_chunk *chunk)
 
 /* ---- is it there? ---- */
 
+/* Who is making this chunk, or bars it. */
+static struct mirror_chunk *find_maker(const struct stream *stream, const struct chunk_key *key)
+{
+    LIST_EACH (node, &stream->mirror_chunks) {
+        struct mirror_chunk *it = CONTAINER_OF(node, struct mirror_chunk, link);
+        if (it->key.machine == key->machine && it->key.mount == key->mount
+            && it->key.stream == key->stream && it->key.number == key->number)
+            return it;
+    }
+    return NULL;
+}
+
 static bool waits_for_other(struct mirror_chunk *chunk)
 {
-    LIST_EACH (node, &chunk->stream->mirror_chunks) {
-        struct mirror_chunk *other = CONTAINER_OF(node, struct mirror_chunk, link);
-        const struct chunk_key *a = &other->key, *b = &chunk->key;
-        if (a->machine == b->machine && a->mount == b->mount && a->stream == b->stream
-            && a->number == b->number) {
-            list_push_back(&other->waiters, &chunk->link);
-            return true;
-        }
-    }
-    return false;
+    struct mirror_chunk *other = find_maker(chunk->stream, &chunk->key);
+    if (other)
+        list_push_back(&other->waiters, &chunk->link);
+    return other != NULL;
 }
 
 static int mirror_find(struct machine *machine)
@@ -239,6 +245,14 @@ static int write_header(struct mirror_chunk *chunk)
             .offset = chunk->done});
 }
 
+/* Its files up to this birth are gone, unless they come anew. */
+static uint64_t gone_birth(const struct mirror_chunk *chunk)
+{
+    const struct source_key key = {chunk->key.machine, chunk->key.mount, chunk->key.stream};
+    const struct source *source = source_table_find(&chunk->stream->sources, &key);
+    return source && source != chunk->stream->sources.all ? source->gone_birth : 0;
+}
+
 static int mirror_allocated(struct machine *machine)
 {
     struct mirror_chunk *chunk = chunk_of(machine);
@@ -248,6 +262,7 @@ static int mirror_allocated(struct machine *machine)
     struct chunk_header header = {.key = chunk->key,
         .chunk_size = options->chunk_size,
         .seed = chunk->seed,
+        .gone_birth = gone_birth(chunk),
         .created_ns = io_wall(options->io)};
     memcpy(header.storage_uuid, options->storage_uuid, sizeof header.storage_uuid);
     chunk_header_encode(&header, chunk->bytes);
@@ -318,6 +333,14 @@ static int mirror_directory_synced(struct machine *machine)
 
 /* ---- ends ---- */
 
+static void end_making(struct mirror_chunk *chunk)
+{
+    if (list_is_linked(&chunk->link))
+        list_remove(&chunk->link);
+    for (struct list *node; (node = list_pop_front(&chunk->waiters)) != NULL;)
+        machine_arrive(&CONTAINER_OF(node, struct mirror_chunk, link)->machine);
+}
+
 /* A file that found no room gives back what it took; under its lock, and it was empty before. */
 static int mirror_unwind(struct machine *machine)
 {
@@ -333,10 +356,7 @@ static int mirror_unwind(struct machine *machine)
         chunk_release(chunk->stream->options.files, chunk->ref);
         chunk->ref->err = machine->err;
     }
-    if (list_is_linked(&chunk->link))
-        list_remove(&chunk->link);
-    for (struct list *node; (node = list_pop_front(&chunk->waiters)) != NULL;)
-        machine_arrive(&CONTAINER_OF(node, struct mirror_chunk, link)->machine);
+    end_making(chunk);
     return MIRROR_DONE;
 }
 
@@ -374,7 +394,8 @@ bool mirror_chunk_acquire(struct mirror_chunk *chunk, struct stream *stream,
 {
     const struct chunk_entry *entry = stream_chunk_find(stream, key);
     bool is_known = entry && !entry->is_lost && stream->state == STREAM_OPEN;
-    if (is_known && chunk_acquire_open(stream->options.files, key, ref)) {
+    bool is_free = list_is_empty(&stream->mirror_chunks) || !find_maker(stream, key);
+    if (is_known && is_free && chunk_acquire_open(stream->options.files, key, ref)) {
         if (ref->file->header.seed == seed)
             return true;
         chunk_release(stream->options.files, ref);
@@ -392,4 +413,21 @@ bool mirror_chunk_acquire(struct mirror_chunk *chunk, struct stream *stream,
     machine_start(&chunk->machine, &mirror_kind, &stream->options.io->run, DIRECTION_OWN);
     chunk->machine.owner.direction = machine->owner.direction;
     return false;
+}
+
+bool mirror_chunk_bar(struct mirror_chunk *bar, struct stream *stream, const struct chunk_key *key)
+{
+    if (find_maker(stream, key) || chunk_is_held(stream->options.files, key))
+        return false;
+    *bar = (struct mirror_chunk){.stream = stream, .key = *key, .handle = IO_HANDLE_NONE};
+    list_init(&bar->waiters);
+    list_push_back(&stream->mirror_chunks, &bar->link);
+    return true;
+}
+
+void mirror_chunk_unbar(struct mirror_chunk *bar)
+{
+    if (bar->stream)
+        end_making(bar);
+    bar->stream = NULL;
 }

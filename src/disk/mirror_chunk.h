@@ -46,4 +46,11 @@ struct mirror_chunk {
 MUST bool mirror_chunk_acquire(struct mirror_chunk *chunk, struct stream *stream,
     const struct chunk_key *key, uint32_t seed, struct chunk_ref *ref, struct machine *machine);
 
+/** Nobody gets to hold the chunk through mirror_chunk_acquire from here on: they wait. False: it is not
+ * barred, since somebody holds it, makes it, or waits for it. */
+MUST bool mirror_chunk_bar(
+    struct mirror_chunk *bar, struct stream *stream, const struct chunk_key *key);
+/** Nothing to do if it is not barred. */
+void mirror_chunk_unbar(struct mirror_chunk *bar);
+
 #endif

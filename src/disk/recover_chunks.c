@@ -262,6 +262,15 @@ static void note_lost(struct recovery *recovery, struct chunk_entry *entry)
     recovery->stream->lost_chunks++;
 }
 
+/* A copy is dropped only when the kept watermark has passed all that was born in it (mirror_drop.h). */
+static void forget_dropped(struct stream *stream, struct chunk_entry *entry)
+{
+    struct source *source = &stream->sources.all[entry->source];
+    if (source->gone_birth < source->kept_watermark)
+        source->gone_birth = source->kept_watermark;
+    chunk_table_remove(&stream->chunks, entry);
+}
+
 /* Chunk files against the table: orphans go; a missing one in which nothing lives was dropped. */
 err_t recovery_sweep_chunks(struct recovery *recovery)
 {
@@ -277,7 +286,7 @@ err_t recovery_sweep_chunks(struct recovery *recovery)
         if (!entry->is_lost)
             continue;
         if (entry->live_count == 0 && entry->digest.count == 0)
-            chunk_table_remove(&stream->chunks, entry);
+            forget_dropped(stream, entry);
         else
             note_lost(recovery, entry);
     }

@@ -64,7 +64,7 @@ uint64_t file_digest(
 }
 
 /* ---- in a checkpoint: 0 machine u32 | 4 mount | 5 stream | 6 zero u16 | 8 incarnation | 16 LSN
- * 24 watermark | 32 zeros up to 64 | sum, count (u64 each) of 64 buckets ---- */
+ * 24 watermark | 32 gone birth | 40 zeros up to 64 | sum, count (u64 each) of 64 buckets ---- */
 
 static void source_encode(const struct source *source, struct writer *w)
 {
@@ -75,7 +75,8 @@ static void source_encode(const struct source *source, struct writer *w)
     write_u64(w, source->kept_incarnation);
     write_u64(w, source->kept_lsn);
     write_u64(w, source->kept_watermark);
-    for (int i = 0; i < 4; i++)
+    write_u64(w, source->gone_birth);
+    for (int i = 0; i < 3; i++)
         write_u64(w, 0);
     for (int i = 0; i < SOURCE_BUCKETS; i++) {
         write_u64(w, source->singles[i].sum);
@@ -98,7 +99,8 @@ static void source_decode(struct reader *r, struct source *ret)
     ret->incarnation = ret->logged_incarnation = ret->kept_incarnation = read_u64(r);
     ret->lsn = ret->logged_lsn = ret->kept_lsn = read_u64(r);
     ret->watermark = ret->kept_watermark = read_u64(r);
-    for (int i = 0; i < 4; i++)
+    ret->gone_birth = read_u64(r);
+    for (int i = 0; i < 3; i++)
         (void)read_u64(r);
     for (int i = 0; i < SOURCE_BUCKETS; i++) {
         ret->singles[i].sum = read_u64(r);

@@ -40,6 +40,7 @@ struct source {
     /* The position that a restart finds: a durable RECORD_POSITION, or the checkpoint. */
     uint64_t kept_incarnation, kept_lsn, kept_watermark;
     uint64_t logged_incarnation, logged_lsn; /* the last RECORD_POSITION, durable or not */
+    uint64_t gone_birth; /* copies of its chunks were dropped with tombstones up to this birth */
     struct digest singles[SOURCE_BUCKETS];
     uint64_t changed_ns[SOURCE_BUCKETS]; /* io_now of the last change; 0: none since the start */
 };

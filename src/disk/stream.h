@@ -60,6 +60,8 @@ struct stream_options {
     uint32_t source_count_max; /* streams known, itself included; 0: SOURCE_COUNT_DEFAULT */
     uint64_t reserve_bytes;    /* of the file system, not for uploads */
     uint64_t checkpoint_bytes; /* of log, after which a checkpoint is taken */
+    /* an empty mirrored chunk is kept so long after its last record: its origin may be filling it */
+    uint64_t mirror_idle_ns;
     /* a write failed: the mount point is to be fenced */
     void (*on_fence)(struct stream *stream, err_t err);
     /* the stream is about to know a source, at recovery before any file of it is looked for; an error
@@ -140,6 +142,7 @@ struct stream {
     struct single_mount single_mount;
     struct single_dirty singles;
     struct tombstones tombstones;
+    uint32_t tombstone_holds; /* while not 0, no copy of a chunk is dropped */
     struct lock_table locks;
     struct freed_slot
         punches[STREAM_PUNCHES]; /* ring, oldest first; what finds no room keeps its blocks */
@@ -268,6 +271,18 @@ MUST err_t stream_tell_source(struct stream *stream, const struct source_key *ke
 /** Log where the follower of `source` is (its incarnation, lsn, watermark): kept_* follow when that is
  * durable. Nothing to do if it has not moved, if there is no room in the log now, or for [0]. */
 void stream_position_log(struct stream *stream, struct source *source);
+
+/** Files are being brought that nothing known here may refuse but a tombstone (a repair, a comparison with
+ * another storage): tombstones in mirrored chunks stay until as many calls of stream_let_tombstones. */
+static inline void stream_hold_tombstones(struct stream *stream)
+{
+    stream->tombstone_holds++;
+}
+static inline void stream_let_tombstones(struct stream *stream)
+{
+    CHECK(stream->tombstone_holds > 0);
+    stream->tombstone_holds--;
+}
 
 /** The digest of the unit of this home; NULL: there is none yet (nothing lives in it). */
 struct digest *stream_digest_of(

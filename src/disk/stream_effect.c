@@ -54,8 +54,10 @@ static void effect_take(
         return;
     }
     struct chunk_entry *entry = entry_of(stream, place);
-    if (entry)
-        chunk_entry_take_mirrored(entry, place->offset, place->slot_size);
+    if (!entry)
+        return;
+    chunk_entry_take_mirrored(entry, place->offset, place->slot_size);
+    chunk_entry_touch_mirrored(entry, io_now(stream->options.io));
 }
 
 static void note_for_punching(struct stream *stream, const struct place *place, uint64_t lsn)
@@ -74,6 +76,7 @@ static void effect_give(struct stream *stream, const struct place *place, uint64
         return;
     if (entry->source != 0) {
         chunk_entry_give_mirrored(entry);
+        chunk_entry_touch_mirrored(entry, io_now(stream->options.io));
         return;
     }
     chunk_entry_give(entry, place->slot_size);
@@ -103,8 +106,11 @@ static bool brings_home(const struct record *record)
 static void effect_reach(struct stream *stream, const struct place *place)
 {
     struct chunk_entry *entry = place->kind == PLACE_PACKED ? entry_of(stream, place) : NULL;
-    if (entry && entry->source != 0 && entry->end < place->offset + place->slot_size)
+    if (!entry || entry->source == 0)
+        return;
+    if (entry->end < place->offset + place->slot_size)
         entry->end = place->offset + place->slot_size;
+    chunk_entry_touch_mirrored(entry, io_now(stream->options.io));
 }
 
 static void effect_live(struct stream *stream, const struct record *record)
@@ -139,7 +145,10 @@ static void effect_digest(struct stream *stream, const struct record *record)
     digest_add(digest, record->digest_delta, record->live_delta);
     uint64_t now = io_now(stream->options.io);
     if (record->home.kind == PLACE_PACKED) {
-        CONTAINER_OF(digest, struct chunk_entry, digest)->changed_ns = now;
+        struct chunk_entry *entry = CONTAINER_OF(digest, struct chunk_entry, digest);
+        entry->changed_ns = now;
+        if (entry->source != 0)
+            chunk_entry_touch_mirrored(entry, now);
         return;
     }
     struct source_key key = source_key_of(&record->home);

@@ -5,7 +5,12 @@
 #include "storage/push_hold.h"
 #include "storage/server.h"
 
-enum { STORAGE_TICK_MS = 100, STORAGE_REFRESH_MS = 1000, STORAGE_STATUS_S = 60 };
+enum {
+    STORAGE_TICK_MS = 100,
+    STORAGE_REFRESH_MS = 1000,
+    STORAGE_STATUS_S = 60,
+    STORAGE_MIRROR_IDLE_S = 60
+};
 
 /* ---- member.c: what each loop does ---- */
 

@@ -31,6 +31,7 @@ static struct store_config store_config_of(const struct storage_loop *loop)
         .work_buffer_count = (uint32_t)config->work_buffers,
         .modify_buffer_count = (uint32_t)config->modify_buffers,
         .checkpoint_bytes = config->checkpoint_bytes,
+        .mirror_idle_ns = STORAGE_MIRROR_IDLE_S * NS_PER_S,
         .slack_default = slack_of(config),
         .loop_index = loop->index,
         .loop_count = storage->loop_count};

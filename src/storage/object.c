@@ -198,6 +198,15 @@ static int witness_again(struct object *object, const struct binlog *log)
     return OBJECT_READ;
 }
 
+/* Where the tombstones were dropped with an earlier file of this chunk, nothing stands. */
+static bool was_dropped(const struct object *object)
+{
+    bool is_blank = object->have >= SLOT_HEADER_SIZE;
+    for (size_t i = 0; i < SLOT_HEADER_SIZE && is_blank; i++)
+        is_blank = object->buffer[i] == 0;
+    return is_blank && object->identity.clock <= object->ref.file->header.gone_birth;
+}
+
 /* Slots of others have no map here. Not here (yet): what lies behind all that their records told, or is
  * younger than all that we have heard of. Gone: a younger tenant took its place. Else it is damage, or
  * the slot was used twice since: the other storages tell. */
@@ -208,7 +217,7 @@ static int mirror_witness(struct object *object, struct stream *stream)
     const struct chunk_entry *entry = stream_chunk_find(stream, &key);
     const struct source *source = stream_source_find(stream, &source_key);
     bool is_unheard = !source || object->identity.clock > source->watermark;
-    if (!entry || object->place.offset >= entry->end || is_unheard)
+    if (!entry || object->place.offset >= entry->end || is_unheard || was_dropped(object))
         return machine_fail(&object->machine, ERR(NOT_FOUND, 0));
     int wait = machine_wait_in(&object->machine, OBJECT_TENANTS, 1);
     slot_scan_tenants(&object->scan, object->store, &object->home, object->identity.clock,

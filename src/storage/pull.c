@@ -454,6 +454,9 @@ static int pull_done(struct machine *machine)
     struct pulls *pulls = slot->pulls;
     struct intake_fetch *fetch = slot->fetch;
     fetch->err = machine->err;
+    if (fetch->held)
+        stream_let_tombstones(fetch->held);
+    fetch->held = NULL;
     tell_repair(slot, fetch->err);
     pulls->failed += err_is(fetch->err);
     owner_close(&machine->owner);
@@ -505,11 +508,23 @@ static void serve_waiting(struct pulls *pulls)
                 CONTAINER_OF(list_pop_front(&pulls->waiting), struct intake_fetch, link));
 }
 
+/* What is brought as if nothing was known here must meet the tombstone of a delete that comes meanwhile. */
+static void hold_tombstones(struct intake_fetch *fetch)
+{
+    struct source_key source = source_key_of(&fetch->home);
+    struct stream_place place = store_route(fetch->store, &source);
+    fetch->held = NULL;
+    if ((fetch->is_repair || fetch->may_revive)
+        && !err_is(store_stream_at(fetch->store, &place, &fetch->held)))
+        stream_hold_tombstones(fetch->held);
+}
+
 static void fetch_begin(struct intake_fetch *fetch)
 {
     struct pulls *pulls = fetch->store->fetch_context;
     struct storage_loop *loop = pulls->loop;
     fetch->err = ERR_OK;
+    hold_tombstones(fetch);
     fetch->link = (struct list){NULL, NULL};
     loop->store.running++;
     list_push_back(&pulls->waiting, &fetch->link);

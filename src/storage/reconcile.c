@@ -107,6 +107,23 @@ static void raise_position(struct storage_loop *loop, const struct unit_position
     stream_position_log(stream, source);
 }
 
+/* What is taken because our positions say so meets the tombstones of what was deleted since. */
+static void hold_tombstones(struct storage_loop *loop, bool holds)
+{
+    const struct storage_config *config = &loop->storage->config;
+    if (!loop->is_store_open || loop->holds_tombstones == holds)
+        return;
+    loop->holds_tombstones = holds;
+    for (uint32_t i = 0; i < config->mount_count; i++) {
+        const struct store_mount *mount = &loop->store.mounts[config->mount[i].index];
+        for (unsigned k = 0; k < mount->stream_count; k++)
+            if (mount->streams[k] && holds)
+                stream_hold_tombstones(mount->streams[k]);
+            else if (mount->streams[k])
+                stream_let_tombstones(mount->streams[k]);
+    }
+}
+
 static void end_pass(struct reconcile *reconcile);
 
 static void raise_arrived(struct io *here, struct io_message *message)
@@ -114,7 +131,9 @@ static void raise_arrived(struct io *here, struct io_message *message)
     struct reconcile *reconcile = reconcile_of(message);
     struct storage_loop *loop = reconcile->loop;
     (void)here;
-    for (uint32_t i = 0; loop->is_store_open && i < reconcile->least.count; i++)
+    hold_tombstones(loop, false);
+    bool raises = reconcile->was_complete && loop->is_store_open;
+    for (uint32_t i = 0; raises && i < reconcile->least.count; i++)
         if (may_raise(reconcile, &reconcile->least.rows[i]))
             raise_position(loop, &reconcile->least.rows[i]);
     if (reconcile->at + 1u < reconcile->storage->loop_count)
@@ -187,10 +206,7 @@ static void go_on(struct reconcile *reconcile)
     }
     reconcile->was_complete = sums->members > 0 && sums->members_failed == 0 && sums->failed == 0
                               && !is_to_stop(reconcile);
-    if (reconcile->was_complete)
-        post_to(reconcile, 0, raise_arrived);
-    else
-        end_pass(reconcile);
+    post_to(reconcile, 0, raise_arrived);
 }
 
 /* ---- own positions, then the member's ---- */
@@ -220,6 +236,7 @@ static void survey_arrived(struct io *here, struct io_message *message)
     struct writer page = {.data = reconcile->sheet, .capacity = FRAME_DATA_MAX};
     (void)here;
     page.size = reconcile->at == 0 ? 0 : reconcile->link.size;
+    hold_tombstones(reconcile->loop, true);
     positions_write(reconcile->loop, &page);
     reconcile->link.size = page.size;
     if (reconcile->at + 1u < reconcile->storage->loop_count)

@@ -123,6 +123,7 @@ struct storage_loop {
     enum storage_phase phase;
     bool is_due; /* command.verb is to be done, outside of a turn */
     bool is_store_open, is_native_open, is_follow_open, is_net_open, is_server_open, is_push_open;
+    bool holds_tombstones; /* a comparison with another storage is under way */
     bool is_ticking, is_touring;
     uint8_t state; /* enum storage_state, as told by loop 0 */
     err_t err;     /* of opening or listening */

@@ -148,6 +148,7 @@ static err_t open_stream(struct store *store, const struct store_mount_options *
         .reserve_bytes = options->reserve_bytes,
         .checkpoint_bytes = config->checkpoint_bytes,
         .on_upload = on_stream_upload,
+        .mirror_idle_ns = config->mirror_idle_ns,
         .on_fence = on_stream_fence,
         .on_source = on_stream_source};
     if (options->floors)

@@ -39,7 +39,8 @@ struct store_config {
     uint32_t chunk_file_count; /* descriptors kept open for chunk files */
     uint32_t small_buffer_count, work_buffer_count, modify_buffer_count;
     uint64_t checkpoint_bytes;
-    uint32_t slack_default; /* for mutable files, as in UPLOAD */
+    uint64_t mirror_idle_ns; /* stream_options.mirror_idle_ns */
+    uint32_t slack_default;  /* for mutable files, as in UPLOAD */
     uint16_t loop_index, loop_count;
 };
 

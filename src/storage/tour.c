@@ -71,6 +71,13 @@ static void report_loop(struct storage_loop *loop, struct storage_loop_report *t
         report_mount(&to->mounts[i], &loop->store.mounts[config->mount[i].index]);
 }
 
+static void tend_mount(const struct store_mount *mount)
+{
+    for (unsigned i = 0; i < mount->stream_count; i++)
+        if (mount->streams[i] && mount->streams[i]->state == STREAM_OPEN)
+            checkpoint_tend(mount->streams[i]->checkpoint);
+}
+
 static void visit_loop(struct storage_loop *loop)
 {
     struct storage *storage = loop->storage;
@@ -85,6 +92,7 @@ static void visit_loop(struct storage_loop *loop)
         mount->free_bytes = told->free_bytes;
         if (err_is(told->err) && mount->is_there)
             store_fence(&loop->store, index, told->err);
+        tend_mount(mount);
     }
     loop->is_touring = false;
     report_loop(loop, &storage->reports[loop->index]);

@@ -22,6 +22,8 @@ cairn_test(log_tail_test
     SOURCES unit/disk/log_tail_test.c unit/disk/log_bench.c LINKS cairn_disk cairn_sim)
 cairn_test(source_test
     SOURCES unit/disk/source_test.c unit/disk/stream_bench.c LINKS cairn_storage cairn_sim)
+cairn_test(mirror_drop_test
+    SOURCES unit/disk/mirror_drop_test.c unit/disk/stream_bench.c LINKS cairn_storage cairn_sim)
 cairn_test(mirror_chunk_test
     SOURCES unit/disk/mirror_chunk_test.c unit/disk/stream_bench.c LINKS cairn_storage cairn_sim)
 cairn_test(floor_test

@@ -397,13 +397,15 @@ TEST(a_chunk_header_is_as_documented)
     struct chunk_header header = {.key = {0x0a0b0c, 0x21, 0x22, 0x31323334},
         .chunk_size = 0x41424340,
         .seed = 0x51525354,
-        .created_ns = 0x6162636465666768};
+        .created_ns = 0x6162636465666768,
+        .gone_birth = 0x7172737475767778};
     fill(header.storage_uuid, 16, 0x80);
     chunk_header_encode(&header, bytes);
     const struct field fields[] = {{0, 4, CHUNK_MAGIC},
         {4, 4, plain_crc(0, bytes + 8, sizeof bytes - 8)}, {8, 4, 1}, {12, 4, 0x0a0b0c},
         {16, 1, 0x21}, {17, 1, 0x22}, {18, 2, 0}, {20, 4, 0x31323334}, {24, 4, 0x41424340},
-        {28, 4, 0x51525354}, {32, 8, 0x6162636465666768}, {40, 16, 0x80}, {56, 72, 0}};
+        {28, 4, 0x51525354}, {32, 8, 0x6162636465666768}, {40, 16, 0x80},
+        {56, 8, 0x7172737475767778}, {64, 64, 0}};
     EXPECT_LAYOUT("## Chunk files", fields, bytes, CHUNK_HEADER_BYTES);
     EXPECT(memcmp(bytes, "CCH1", 4) == 0);
     EXPECT_EQ(CHUNK_HEADER_SIZE, 4096);
@@ -446,7 +448,8 @@ static struct source sample_source(uint32_t machine)
         .watermark = 99,
         .kept_incarnation = 0x0102030405060708,
         .kept_lsn = 0x1112131415161718,
-        .kept_watermark = 0x2122232425262728};
+        .kept_watermark = 0x2122232425262728,
+        .gone_birth = 0x6162636465666768};
     source.singles[0] = (struct digest){0x3132333435363738, 0x41};
     source.singles[63] = (struct digest){0x5152535455565758, 0x61};
     return source;
@@ -503,7 +506,7 @@ TEST(the_entries_of_a_checkpoint_are_as_documented)
     sample_checkpoint_entries(bytes);
     const struct field source[] = {{0, 4, 0x0a0b0c}, {4, 1, 0x51}, {5, 1, 0x52}, {6, 2, 0},
         {8, 8, 0x0102030405060708}, {16, 8, 0x1112131415161718}, {24, 8, 0x2122232425262728},
-        {32, 32, 0}, {64, 8, 0x3132333435363738}, {72, 8, 0x41}};
+        {32, 8, 0x6162636465666768}, {40, 24, 0}, {64, 8, 0x3132333435363738}, {72, 8, 0x41}};
     EXPECT_LAYOUT("### Source entry", source, bytes + CHECKPOINT_HEADER_SIZE, 80);
     EXPECT_EQ(get_u64(bytes + CHECKPOINT_HEADER_SIZE + 64 + 63 * 16), 0x5152535455565758);
     EXPECT_EQ(get_u64(bytes + CHECKPOINT_HEADER_SIZE + 64 + 63 * 16 + 8), 0x61);

@@ -2,6 +2,8 @@
  * streams allow, with resends and crashes. In the end all three must be equal, and count what they hold. */
 #include <stdio.h>
 
+#include "base/units.h"
+#include "disk/checkpoint.h"
 #include "sim/mem.h"
 #include "tests/lib/test.h"
 #include "tests/unit/storage/mirror_stand.h"
@@ -17,6 +19,7 @@ struct swarm {
     size_t sent[MIRRORS_MAX][MIRRORS_MAX]; /* [to][from] */
     uint64_t watermarks[MIRRORS_MAX];      /* of what was collected last */
     size_t marked[MIRRORS_MAX];
+    uint64_t dropped;
     unsigned deleted, changed, resent, evicted, crashed;
     bool has_watermarks, crashes;
     uint64_t seed;
@@ -47,6 +50,32 @@ static void move_watermark(struct swarm *swarm, unsigned to, unsigned from)
         return;
     EXPECT_OK(stream_source_add(stream, &(struct source_key){MIRROR_FIRST + from, 0, 0}, &source));
     source->watermark = swarm->watermarks[from];
+    source->incarnation = 1;
+    source->lsn = swarm->marked[from];
+    if (prng_below(&swarm->prng, 4) == 0)
+        stream_position_log(stream, source);
+}
+
+struct checkpoint_wish {
+    const struct checkpoint *checkpoint;
+    uint64_t count;
+};
+
+static bool is_taken(void *context)
+{
+    struct checkpoint_wish *wish = context;
+    return wish->checkpoint->count > wish->count && wish->checkpoint->is_idle;
+}
+
+/* Copies of chunks in which nothing lives go. */
+static void take_checkpoint(struct swarm *swarm, unsigned lab)
+{
+    struct checkpoint *checkpoint = store_lab_stream(&swarm->stand.labs[lab], 0)->checkpoint;
+    struct checkpoint_wish wish = {checkpoint, checkpoint->count};
+    uint64_t dropped = checkpoint->mirrors.dropped;
+    checkpoint_request(checkpoint);
+    EXPECT(sim_world_run_until(swarm->stand.world, is_taken, &wish, 60 * NS_PER_S));
+    swarm->dropped += checkpoint->mirrors.dropped - dropped;
 }
 
 static void bring(struct swarm *swarm, unsigned to, unsigned from)
@@ -125,6 +154,8 @@ static void step(struct swarm *swarm)
     unsigned from = (unsigned)prng_below(&swarm->prng, swarm->stand.count);
     if (draw < 40)
         change(swarm);
+    else if (draw < 44)
+        take_checkpoint(swarm, to);
     else if (draw < 96)
         for (unsigned i = 0; i < 3; i++)
             bring(swarm, to, from);
@@ -168,6 +199,42 @@ static void expect_same_files(struct swarm *swarm)
     }
 }
 
+static unsigned copies_at(struct swarm *swarm, unsigned lab)
+{
+    const struct chunk_table *chunks = &store_lab_stream(&swarm->stand.labs[lab], 0)->chunks;
+    unsigned count = 0;
+    for (uint32_t i = 0; i < chunks->count; i++)
+        count += chunks->entries[i].source != 0;
+    return count;
+}
+
+/* Everything is deleted: no copy of a chunk is left anywhere. */
+static void expect_space_back(struct swarm *swarm)
+{
+    unsigned count = swarm->stand.count;
+    for (unsigned i = 0; i < FILES; i++)
+        if (swarm->is_there[i])
+            mirror_remove(&swarm->stand, 0, &swarm->fids[i]);
+    for (unsigned lab = 0; lab < count; lab++)
+        collect(swarm, lab);
+    settle(swarm);
+    for (unsigned to = 0; to < count; to++) {
+        struct stream *stream = store_lab_stream(&swarm->stand.labs[to], 0);
+        for (unsigned from = 0; from < count; from++) {
+            struct source_key key = {MIRROR_FIRST + from, 0, 0};
+            struct source *source = stream_source_find(stream, &key);
+            if (from == to || !source)
+                continue;
+            source->watermark = swarm->watermarks[from];
+            source->lsn = swarm->marked[from] + 1;
+            stream_position_log(stream, source);
+        }
+        take_checkpoint(swarm, to);
+        take_checkpoint(swarm, to);
+        EXPECT_EQ(copies_at(swarm, to), 0);
+    }
+}
+
 static void live(struct swarm *swarm, uint64_t seed, unsigned count)
 {
     swarm->seed = seed;
@@ -186,12 +253,15 @@ static void live(struct swarm *swarm, uint64_t seed, unsigned count)
     expect_same_files(swarm);
     for (unsigned lab = 0; lab < count; lab++)
         mirror_expect_counted(&swarm->stand, lab);
+    if (swarm->has_watermarks)
+        expect_space_back(swarm);
     mirror_stand_close(&swarm->stand);
 }
 
 static void live_many(uint64_t first, uint64_t last, bool has_watermarks, bool crashes)
 {
     unsigned deleted = 0, changed = 0, resent = 0, fetched = 0;
+    uint64_t dropped = 0;
     for (uint64_t seed = first; seed <= last; seed++) {
         struct swarm *swarm = SIM_NEW(struct swarm);
         swarm->has_watermarks = has_watermarks;
@@ -200,10 +270,12 @@ static void live_many(uint64_t first, uint64_t last, bool has_watermarks, bool c
         deleted += swarm->deleted;
         changed += swarm->changed;
         resent += swarm->resent;
+        dropped += swarm->dropped;
         fetched += swarm->stand.fetches;
         sim_free(swarm);
     }
     EXPECT(deleted > 0 && changed > 0 && resent > 0);
+    EXPECT(!has_watermarks || dropped > 0);
     EXPECT(fetched > 0);
 }
 
@@ -220,4 +292,10 @@ TEST(they_end_equal_where_deleted_files_may_be_forgotten)
 TEST(they_end_equal_with_crashes)
 {
     live_many(201, 220, true, true);
+}
+
+/* A file of a chunk that was dropped and made anew is gone, not damaged. */
+TEST(they_end_equal_where_a_copy_was_dropped_and_came_again)
+{
+    live_many(2042, 2042, true, true);
 }
