@@ -276,7 +276,7 @@ static err_t do_member(struct storage *storage, const struct msg_member *msg)
     if (msg->verb == MEMBER_REMOVE)
         return membership_remove(&storage->membership, msg->machine);
     if (msg->verb == MEMBER_ADOPT) {
-        (void)reconcile_request(&storage->reconcile);
+        (void)reconcile_request(&storage->reconcile, false);
         return ERR_OK;
     }
     membership_drain(&storage->membership, msg->verb == MEMBER_DRAIN);
