@@ -61,6 +61,27 @@ static int look_at_content(struct intake *intake)
     return wait;
 }
 
+/* Is this what is left of the header that should be there, or something else: nothing, or bytes of
+ * another tenant? Only the former counts in the digest. Of the fields that never change, three bytes in
+ * four have survived. */
+static bool is_rest_of_header(const struct intake *intake)
+{
+    static const struct {
+        uint8_t from, to;
+    } fixed[] = {{0, 4}, {8, 27}, {28, 32}}; /* magic; clock, origin, suffix; slot units */
+    const struct span wanted = intake->entry.record.home_meta;
+    const struct slot_scan *scan = &intake->scan;
+    unsigned count = 0, equal = 0;
+    if (wanted.size < SLOT_HEADER_SIZE || scan->have < SLOT_HEADER_SIZE)
+        return false;
+    for (size_t i = 0; i < ARRAY_LEN(fixed); i++)
+        for (unsigned at = fixed[i].from; at < fixed[i].to; at++) {
+            count += wanted.data[at] != 0;
+            equal += wanted.data[at] != 0 && wanted.data[at] == intake->scratch[at];
+        }
+    return 4 * equal >= 3 * count;
+}
+
 int intake_home_seen(struct machine *machine)
 {
     struct intake *intake = intake_of(machine);
@@ -74,6 +95,8 @@ int intake_home_seen(struct machine *machine)
     if (err_is(scan->err))
         return INTAKE_TARGET_LOOK; /* the chunk file is lost */
     if (!is_its) {
+        bool is_own = record->home.machine == intake->store->config.machine;
+        intake->is_damaged = intake->is_repair && (is_own || is_rest_of_header(intake));
         int wait = machine_wait_in(machine, INTAKE_HOME_SCANNED, 1);
         slot_scan_tenants(&intake->scan, intake->store, &record->home, record->identity.clock,
             &record->identity, intake->scratch, machine);
@@ -99,7 +122,6 @@ int intake_home_scanned(struct machine *machine)
         return machine_fail(machine, intake->scan.err);
     intake->now.home_tenant_birth = intake->scan.youngest;
     intake->has_rest = true;
-    intake->is_damaged = intake->is_repair; /* who repairs knows that it was here */
     return INTAKE_TARGET_LOOK;
 }
 
