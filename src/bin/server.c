@@ -211,6 +211,18 @@ void server_listen(struct server *server, const char *key, const struct io_addre
         key, origin, io_address_format(address, text));
 }
 
+void server_listen_openly(struct server *server, const char *key, const struct io_address *address)
+{
+    char text[IO_ADDRESS_TEXT_MAX];
+    if (address->family == 0 || io_address_is_loopback(address) || server->settings.insecure_listen)
+        return;
+    config_problem(&server->config,
+        "%s: %s is beyond loopback, and this protocol has no secrets: everybody who reaches it "
+        "could "
+        "read, write and delete; say --insecure-listen if the network keeps others out",
+        key, io_address_format(address, text));
+}
+
 static uint64_t sum_of(const struct server *server)
 {
     uint64_t sum = 0;
@@ -316,32 +328,33 @@ void server_log_start(struct server *server, struct event_log *log, uint64_t mem
             EVENT_TEXT("danger", "everybody who reaches this port can read, write and delete"));
 }
 
-void server_print_ready(const struct server *server, const struct io_address *tracker,
-    const struct io_address *storage, const struct io_address *http)
+void server_print_ready(const struct server *server, const struct server_addresses *addresses)
 {
-    char tracker_text[IO_ADDRESS_TEXT_MAX], storage_text[IO_ADDRESS_TEXT_MAX];
-    char http_text[IO_ADDRESS_TEXT_MAX];
-    if (server->is_json) {
-        struct json_line json;
-        json_line_begin(&json);
-        json_line_add_bool(&json, "ready", true);
-        if (tracker->family != 0)
-            json_line_add_text(&json, "tracker", io_address_format(tracker, tracker_text));
-        if (storage->family != 0)
-            json_line_add_text(&json, "storage", io_address_format(storage, storage_text));
-        if (http->family != 0)
-            json_line_add_text(&json, "http", io_address_format(http, http_text));
-        json_line_print(&json, stdout);
-        return;
+    const struct {
+        const char *name;
+        const struct io_address *address;
+    } all[] = {{"tracker", addresses->tracker}, {"storage", addresses->storage},
+        {"http", addresses->http}, {"fastdfs", addresses->fastdfs},
+        {"fastdfs_tracker", addresses->fastdfs_tracker}};
+    char text[IO_ADDRESS_TEXT_MAX];
+    struct json_line json;
+    json_line_begin(&json);
+    json_line_add_bool(&json, "ready", true);
+    if (!server->is_json)
+        (void)printf("ready");
+    for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+        if (!all[i].address || all[i].address->family == 0)
+            continue;
+        (void)io_address_format(all[i].address, text);
+        if (server->is_json)
+            json_line_add_text(&json, all[i].name, text);
+        else
+            (void)printf(" %s=%s", all[i].name, text);
     }
-    (void)printf("ready");
-    if (tracker->family != 0)
-        (void)printf(" tracker=%s", io_address_format(tracker, tracker_text));
-    if (storage->family != 0)
-        (void)printf(" storage=%s", io_address_format(storage, storage_text));
-    if (http->family != 0)
-        (void)printf(" http=%s", io_address_format(http, http_text));
-    (void)printf("\n");
+    if (server->is_json)
+        json_line_print(&json, stdout);
+    else
+        (void)printf("\n");
     (void)fflush(stdout);
 }
 

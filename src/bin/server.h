@@ -73,6 +73,9 @@ void server_sum_add(struct server *server, const char *holder, uint64_t count);
  * or --insecure-listen was said; else a problem. After server_load_secrets(). */
 void server_listen(struct server *server, const char *key, const struct io_address *address);
 
+/** The same for a protocol that knows no secrets: loopback, or --insecure-listen. */
+void server_listen_openly(struct server *server, const char *key, const struct io_address *address);
+
 /** Raise the descriptor limit and compare the sum; end with what is a problem (ARGS_BAD), with the
  * effective configuration if --check was given (ARGS_HELP), or go on (ARGS_OK). */
 enum args_result server_check(struct server *server);
@@ -84,9 +87,13 @@ void server_log_write(void *context, enum event_level level, struct span line);
 /** Budget and, if so, the warning of an insecure listener, as log lines. `memory_bytes`: held. */
 void server_log_start(struct server *server, struct event_log *log, uint64_t memory_bytes);
 
-/** "ready tracker=H:P storage=H:P" or JSON, flushed; an address with family 0 is left out. */
-void server_print_ready(const struct server *server, const struct io_address *tracker,
-    const struct io_address *storage, const struct io_address *http);
+/** Where a process listens; NULL or family 0: not at all. */
+struct server_addresses {
+    const struct io_address *tracker, *storage, *http, *fastdfs, *fastdfs_tracker;
+};
+
+/** "ready tracker=H:P storage=H:P" or JSON, flushed; only what listens. */
+void server_print_ready(const struct server *server, const struct server_addresses *addresses);
 
 /** Say "cairn VERB: what: why" for an error at start; returns the exit code. */
 int server_fail(const struct server *server, const char *what, err_t err);

@@ -12,7 +12,8 @@ enum { READY_TIMERS_MAX = 1000 };
 /* What a tracker beside us holds: its own sum, without its loop, which is ours. */
 static uint32_t tracker_descriptors(const struct storage_process *process)
 {
-    return process->has_tracker ? process->tracker_config.connection_max + 2 : 0;
+    const struct tracker_config *config = &process->tracker_config;
+    return process->has_tracker ? (uint32_t)tracker_role_descriptors(config) : 0;
 }
 
 /* ---- sums ---- */
@@ -39,6 +40,7 @@ void storage_process_check(struct storage_process *process)
     server_load_secrets(server, config->client_secret_file, config->node_secret_file);
     server_load_http_secret(server, config->http_secret_file);
     server_listen(server, "listen", &config->listen_address);
+    server_listen_openly(server, "fastdfs_listen", &config->fastdfs_address);
     if (config->http_write == HTTP_ACCESS_OPEN)
         server_listen(server, "http_listen", &config->http_address);
     if (server->config.problem_count > 0)
@@ -81,11 +83,15 @@ static bool tracker_knows_storage(const struct storage_process *process)
 
 static void print_ready(struct storage_process *process)
 {
-    const struct io_address none = {.family = 0};
-    const struct io_address *tracker =
-        process->has_tracker ? tracker_address(&process->tracker.tracker) : &none;
-    server_print_ready(&process->server, tracker, storage_address(&process->storage),
-        storage_http_address(&process->storage));
+    const struct storage *storage = &process->storage;
+    struct server_addresses addresses = {.storage = storage_address(storage),
+        .http = storage_http_address(storage),
+        .fastdfs = storage_fastdfs_address(storage)};
+    if (process->has_tracker) {
+        addresses.tracker = tracker_address(&process->tracker.tracker);
+        addresses.fastdfs_tracker = tracker_fastdfs_address(&process->tracker.tracker);
+    }
+    server_print_ready(&process->server, &addresses);
 }
 
 /* Ready is who can be used: not before the first heartbeat has reached our tracker. */

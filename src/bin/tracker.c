@@ -27,9 +27,10 @@ static void tracker_turn_until_over(struct tracker_process *process, struct io *
         process->code = server_fail(&process->server, "signals", err);
         tracker_role_drain(&process->role, 0);
     } else {
-        const struct io_address none = {.family = 0};
         server_log_start(&process->server, &process->role.log, process->role.mem.bytes);
-        server_print_ready(&process->server, tracker_address(&process->role.tracker), &none, &none);
+        server_print_ready(&process->server,
+            &(struct server_addresses){.tracker = tracker_address(&process->role.tracker),
+                .fastdfs_tracker = tracker_fastdfs_address(&process->role.tracker)});
     }
     while (!tracker_role_is_over(&process->role))
         io_turn(io, true);

@@ -11,6 +11,14 @@ static const struct config_key keys[] = {
         CONFIG_AT_ADDRESS(struct tracker_settings, listen),
         .default_text = "127.0.0.1:7700",
         .help = "where storages and clients connect; port 0: any free port"},
+    {.name = "fastdfs_listen",
+        CONFIG_AT_TEXT(struct tracker_settings, fastdfs_listen),
+        .default_text = "",
+        .help = "where clients of FastDFS connect, 127.0.0.1:22122; none: no FastDFS"},
+    {.name = "fastdfs_wide",
+        CONFIG_AT_BOOL(struct tracker_settings, fastdfs_wide),
+        .default_text = "no",
+        .help = "addresses in answers have the size for IPv6, always: some clients want it"},
     {.name = "max_storages",
         CONFIG_AT_INTEGER(struct tracker_settings, max_storages),
         .default_text = "256",
@@ -82,6 +90,12 @@ void tracker_settings_take(
     if (err_is(io_address_parse(settings->listen, &ret->address)))
         config_problem(&server->config,
             "listen = %s: not an address; write 127.0.0.1:7700 or [::1]:7700", settings->listen);
+    if (settings->fastdfs_listen[0] != '\0'
+        && err_is(io_address_parse(settings->fastdfs_listen, &ret->fastdfs_address)))
+        config_problem(&server->config, "fastdfs_listen = %s: not an address; write 10.0.0.5:22122",
+            settings->fastdfs_listen);
+    server_listen_openly(server, "fastdfs_listen", &ret->fastdfs_address);
+    ret->fastdfs_wide = settings->fastdfs_wide;
     server_load_secrets(server, settings->client_secret_file, settings->node_secret_file);
     server_listen(server, "listen", &ret->address);
     ret->secrets = &server->secrets;
@@ -100,10 +114,20 @@ void tracker_settings_take(
     tracker_role_sum(server, ret);
 }
 
+uint64_t tracker_role_descriptors(const struct tracker_config *config)
+{
+    uint64_t fastdfs =
+        config->fastdfs_address.family != 0 ? (uint64_t)config->fastdfs_connection_max + 2 : 0;
+    return (uint64_t)config->connection_max + 2 + fastdfs;
+}
+
 void tracker_role_sum(struct server *server, const struct tracker_config *config)
 {
     server_sum_add(server, "tracker: connections", config->connection_max);
     server_sum_add(server, "tracker: listener and one refused connection", 2);
+    if (config->fastdfs_address.family != 0)
+        server_sum_add(server, "tracker: FastDFS connections and listener",
+            config->fastdfs_connection_max + 2);
     server_sum_add(server, "tracker: ring and wake-up of its loop", 2);
 }
 

@@ -6,7 +6,8 @@
 #include "tracker/tracker.h"
 
 struct tracker_settings {
-    const char *listen;
+    const char *listen, *fastdfs_listen;
+    bool fastdfs_wide;
     uint64_t max_storages, max_groups, max_pools, max_connections;
     uint64_t heartbeat_ns, dead_ns, claim_ns, drain_ns;
     const char *client_secret_file, *node_secret_file;
@@ -19,7 +20,9 @@ extern const struct config_table tracker_settings_table;
 void tracker_settings_take(
     struct server *server, const struct tracker_settings *settings, struct tracker_config *ret);
 
-/** What a tracker with this configuration may hold of descriptors. */
+/** What a tracker holds of descriptors, without its loop. */
+uint64_t tracker_role_descriptors(const struct tracker_config *config);
+/** The same, with its loop, for the budget of a process. */
 void tracker_role_sum(struct server *server, const struct tracker_config *config);
 
 struct tracker_role {

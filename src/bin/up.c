@@ -7,12 +7,14 @@
 #include "base/units.h"
 
 enum { PORT_BETWEEN = 10, TRACKER_CONNECTIONS = 256 };
+enum { FASTDFS_STORAGE_PORT = 23000, FASTDFS_TRACKER_PORT = 22122 };
 /* Where fewer files may be open, what there is goes to the native door. */
 enum { HTTP_DESCRIPTORS_MIN = 128 };
 
 struct up_settings {
     const char *data, *host;
     uint64_t port;
+    bool fastdfs;
 };
 
 static const struct config_key keys[] = {
@@ -33,6 +35,11 @@ static const struct config_key keys[] = {
         .default_text = "127.0.0.1",
         .max = 45,
         .help = "address to listen on"},
+    {.name = "fastdfs",
+        CONFIG_AT_BOOL(struct up_settings, fastdfs),
+        .default_text = "no",
+        .help =
+            "serve FastDFS's clients too: tracker port 22122, storage port 23000 (port 0: any)"},
 };
 static const struct config_table up_table = {
     .section = "up", .keys = keys, .count = ARRAY_LEN(keys)};
@@ -40,7 +47,7 @@ static const struct config_table up_table = {
 struct up {
     struct storage_process process;
     struct up_settings settings;
-    char mount[8192], listen[80], http_listen[80];
+    char mount[8192], listen[80], http_listen[80], fastdfs_listen[80];
 };
 
 static void address_text(const struct up *up, uint64_t port, char *text, size_t size)
@@ -80,6 +87,10 @@ static void fill_in(struct up *up)
     server_set_default(server, "machine", "m001");
     server_set_default(server, "group", "g1");
     server_set_default(server, "listen", up->listen);
+    address_text(
+        up, port > 0 ? FASTDFS_STORAGE_PORT : 0, up->fastdfs_listen, sizeof up->fastdfs_listen);
+    if (up->settings.fastdfs)
+        server_set_default(server, "fastdfs_listen", up->fastdfs_listen);
     if (limit_raise(LIMIT_FILES).soft >= HTTP_DESCRIPTORS_MIN)
         server_set_default(server, "http_listen", up->http_listen);
     if (mount_text(up))
@@ -107,6 +118,13 @@ static void take_tracker(struct up *up)
     if (err_is(io_address_parse(text, &process->tracker_config.address)))
         config_problem(&process->server.config, "host = %s: not an address; write 127.0.0.1 or ::1",
             up->settings.host);
+    uint64_t fastdfs_port = up->settings.port > 0 ? FASTDFS_TRACKER_PORT : 0;
+    address_text(up, fastdfs_port, text, sizeof text);
+    process->tracker_config.fastdfs_connection_max = tracker_connections();
+    process->tracker_config.fastdfs_wide = process->config.fastdfs_wide;
+    if (up->settings.fastdfs && process->config.fastdfs_listen[0] != '\0')
+        (void)err_is(io_address_parse(text, &process->tracker_config.fastdfs_address));
+    server_listen_openly(&process->server, "fastdfs", &process->tracker_config.fastdfs_address);
     if (process->config.trackers.count > 0)
         config_problem(&process->server.config,
             "tracker: cairn up brings its own; for others, run cairn storage");
@@ -168,6 +186,7 @@ const struct verb up_verb = {
         "secrets. All keys of a storage can be given, too.",
     .examples = "  cairn up\n"
                 "  cairn up --data /srv/cairn --port 0 --json\n"
+                "  cairn up --fastdfs\n"
                 "  cairn up --host 0.0.0.0 --advertise 10.0.0.7:7710 --client-secret-file s",
     .run = up_main,
     .print_help = print_help,

@@ -327,6 +327,7 @@ static void copy_heartbeat(struct registry_storage *storage, const struct regist
     storage->load = heartbeat->load;
     storage->mounts_online = heartbeat->mounts_online;
     storage->mounts_total = heartbeat->mounts_total;
+    storage->fastdfs_port = heartbeat->fastdfs_port;
     CHECK(span_to_text(heartbeat->address, storage->address, sizeof storage->address));
     CHECK(
         span_to_text(heartbeat->http_address, storage->http_address, sizeof storage->http_address));

@@ -70,6 +70,7 @@ struct registry_storage {
     uint64_t lag_records, lag_ns; /* behind the members that it reaches */
     uint32_t load;
     uint32_t mounts_online, mounts_total;
+    uint16_t fastdfs_port; /* at its address; 0: it has no FastDFS door */
     char address[REGISTRY_ADDRESS_MAX];
     char http_address[REGISTRY_ADDRESS_MAX];
 };
@@ -160,7 +161,9 @@ bool registry_find_pool(const struct registry *registry, struct span name, uint3
 
 struct registry_named {
     uint32_t machine;
-    const char *address; /* in the tables: until the next event */
+    const char *address; /* in the tables: until the next event, like `group` */
+    const char *group;
+    uint16_t fastdfs_port;
 };
 
 struct registry_answer {
@@ -177,6 +180,7 @@ struct registry_answer {
  *   find            running members of the group, in turns; those that lag behind come last
  *   modify, delete  the same, the origin first (unless it lags)
  * An upload's empty pool name means the only pool there is.
+ * An upload that names a group goes there (the pool is the group's then, whatever the query says).
  *
  * Errors (reason is set): USAGE (purpose, or which of several pools), UNAVAILABLE (nobody known
  * who could: this tracker may have just started, so it is never "not found"), NO_SPACE.

@@ -112,14 +112,16 @@ static uint32_t least_load(const struct registry *registry, const struct registr
     return load;
 }
 
-/* The groups of a pool as candidates; id = index in the table. Returns how many; *ret_taking is
- * set if any of them has a member that takes uploads. */
-static size_t gather_groups(struct registry *registry, uint32_t pool, bool *ret_taking)
+/* The groups of a pool (or `only` one of them) as candidates; id = index in the table. Returns how
+ * many; *ret_taking is set if any of them has a member that takes uploads. */
+static size_t gather_groups(
+    struct registry *registry, uint32_t pool, struct span only, bool *ret_taking)
 {
     size_t count = 0;
     for (uint32_t i = 0; i < registry->tables.groups_max; i++) {
         const struct registry_group *group = &registry->tables.groups[i];
-        if (group->name[0] == '\0' || group->pool != pool)
+        if (group->name[0] == '\0' || group->pool != pool
+            || (only.size > 0 && !span_equals_text(only, group->name)))
             continue;
         struct registry_summary sum;
         registry_summarize_group(registry, i, &sum);
@@ -158,8 +160,10 @@ static void name_member(const struct registry *registry, const struct registry_g
 {
     MEMBER_EACH (member, registry, group)
         if (member->machine == machine)
-            ret->storages[ret->count++] =
-                (struct registry_named){.machine = machine, .address = member->address};
+            ret->storages[ret->count++] = (struct registry_named){.machine = machine,
+                .address = member->address,
+                .group = group->name,
+                .fastdfs_port = member->fastdfs_port};
 }
 
 static void name_some(struct registry *registry, const struct registry_group *group,
@@ -202,6 +206,14 @@ static bool find_only_pool(const struct registry *registry, uint32_t *ret_index)
 static err_t choose_pool(const struct registry *registry, const struct msg_query *query,
     struct registry_answer *ret, uint32_t *ret_index)
 {
+    uint32_t group;
+    if (query->group.size > 0 && registry_find_group(registry, query->group, &group)) {
+        *ret_index = registry->tables.groups[group].pool;
+        return ERR_OK;
+    }
+    if (query->group.size > 0)
+        return refuse_query(
+            ret, ERR(UNAVAILABLE, 0), "no storage of this group is known", query->group);
     if (query->pool.size > 0) {
         if (registry_find_pool(registry, query->pool, ret_index))
             return ERR_OK;
@@ -234,7 +246,7 @@ static err_t query_upload(
     struct registry_pool *pool = &registry->tables.pools[index];
     struct span name = span_of_text(pool->name);
     struct balance_request request = request_of_pool(registry, pool, query->size);
-    size_t count = gather_groups(registry, index, &is_taking);
+    size_t count = gather_groups(registry, index, query->group, &is_taking);
     count = balance_rank(&request, registry->tables.candidates, count, &pool->cursor, ranked,
         REGISTRY_ANSWER_GROUPS_MAX);
     if (count == 0 && is_taking)

@@ -61,7 +61,8 @@ static void fill(void *context, struct msg_heartbeat *ret)
         .mounts_online = mounts_online(&storage->mounts),
         .mounts_total = storage->config.mount_count,
         .incarnation = storage->mounts.incarnation,
-        .flags = beat_flags(storage)};
+        .flags = beat_flags(storage),
+        .fastdfs_port = storage_fastdfs_address(storage)->port};
     struct contacts_sums sums;
     contacts_sum(&storage->contacts, true, io_now(storage->loops[0].io), &sums);
     ret->lag_records = sums.lag_records;

@@ -6,6 +6,7 @@
 #include "disk/maker.h"
 #include "disk/mount.h"
 #include "net/connection.h"
+#include "storage/fdfs_door.h"
 #include "storage/follow.h"
 #include "storage/http_door.h"
 #include "storage/native.h"
@@ -71,6 +72,9 @@ static void sum_descriptors(
     terms[STORAGE_DESCRIPTORS_LISTENERS] = STORAGE_LISTENER_DESCRIPTORS * loops;
     terms[STORAGE_DESCRIPTORS_CONNECTIONS] = loops * budget->connection_max;
     bool has_http = budget->http_connection_max > 0;
+    bool has_fastdfs = budget->fastdfs_connection_max > 0;
+    terms[STORAGE_DESCRIPTORS_FASTDFS] =
+        loops * (budget->fastdfs_connection_max + (has_fastdfs ? STORAGE_LISTENER_DESCRIPTORS : 0));
     terms[STORAGE_DESCRIPTORS_HTTP] =
         loops * (budget->http_connection_max + (has_http ? STORAGE_LISTENER_DESCRIPTORS : 0));
     terms[STORAGE_DESCRIPTORS_TRACKERS] = request->config->tracker_count;
@@ -119,6 +123,9 @@ static bool shrink_to_fit(const struct storage_budget_request *request,
     const struct storage_config *config = request->config;
     for (unsigned shift = 0; shift < 16; shift++) {
         budget->connection_max = scaled(config->connection_max, shift, STORAGE_CONNECTIONS_MIN);
+        if (config->fastdfs_address.family != 0)
+            budget->fastdfs_connection_max =
+                scaled(config->fastdfs_connection_max, shift, STORAGE_CONNECTIONS_MIN);
         if (config->http_address.family != 0)
             budget->http_connection_max =
                 scaled(config->http_connection_max, shift, STORAGE_CONNECTIONS_MIN);
@@ -203,8 +210,8 @@ static void sum_memory(const struct storage_budget_request *request, struct stor
     uint64_t loops = budget->loops, *terms = budget->memory;
     struct store_config store = {
         .single_min = (uint32_t)config->single_min, .piece_size = (uint32_t)config->piece_size};
-    uint32_t connections =
-        budget->connection_max + budget->http_connection_max + push_connections_max(budget);
+    uint32_t connections = budget->connection_max + budget->http_connection_max
+                           + budget->fastdfs_connection_max + push_connections_max(budget);
     size_t small = sizeof(struct net_buffer) + NET_SMALL_SIZE;
     size_t large = sizeof(struct net_buffer) + NET_LARGE_SIZE;
     terms[STORAGE_MEMORIES_LOOPS] = loops * sizeof(struct store_mount) * STORE_MOUNTS_MAX
@@ -223,6 +230,8 @@ static void sum_memory(const struct storage_budget_request *request, struct stor
         * (pool_bytes(sizeof(struct net_request), budget->request_max, 0)
             + native_bytes(budget->request_max, (uint32_t)config->chunk_size)
             + native_node_bytes(&store));
+    terms[STORAGE_MEMORIES_FASTDFS] =
+        loops * fdfs_door_bytes(config, budget->fastdfs_connection_max);
     terms[STORAGE_MEMORIES_HTTP] = loops * http_door_bytes(config, budget->http_connection_max);
     terms[STORAGE_MEMORIES_WORK_BUFFERS] = loops * work_bytes(config);
     terms[STORAGE_MEMORIES_STREAMS] = budget->stream_count * stream_bytes(config);

@@ -9,21 +9,22 @@
 #include "storage/config.h"
 #include "storage/members.h"
 
-#define STORAGE_DESCRIPTORS(X)                                                                \
-    X(BASE, "base")                 /* standard streams, signals, what the caller reserves */ \
-    X(RINGS, "rings")               /* of each loop: ring, wake-up */                         \
-    X(LISTENERS, "listeners")       /* of each loop: listener, one accepted, one refused */   \
-    X(CONNECTIONS, "connections")   /* */                                                     \
-    X(HTTP, "HTTP connections")     /* and a listener of each loop */                         \
-    X(TRACKERS, "trackers")         /* */                                                     \
-    X(MEMBERS, "members")           /* one connection to each, the file of all */             \
-    X(PULLS, "pulls")               /* of each loop: connections to other members */          \
-    X(MOUNTS, "mounts")             /* lock and status; the directory again on every loop */  \
-    X(STREAMS, "streams")           /* log segments, checkpoint, directories */               \
-    X(CHUNK_FILES, "chunk files")   /* */                                                     \
-    X(SINGLE_FILES, "single files") /* requests in flight times what one may open */          \
-    X(MIRRORS, "mirrors")           /* of each stream and mirror: connection, log segment */  \
-    X(ADMIN, "admin")               /* for the operator's questions */
+#define STORAGE_DESCRIPTORS(X)                                                                  \
+    X(BASE, "base")                   /* standard streams, signals, what the caller reserves */ \
+    X(RINGS, "rings")                 /* of each loop: ring, wake-up */                         \
+    X(LISTENERS, "listeners")         /* of each loop: listener, one accepted, one refused */   \
+    X(CONNECTIONS, "connections")     /* */                                                     \
+    X(HTTP, "HTTP connections")       /* and a listener of each loop */                         \
+    X(FASTDFS, "FastDFS connections") /* the same */                                            \
+    X(TRACKERS, "trackers")           /* */                                                     \
+    X(MEMBERS, "members")             /* one connection to each, the file of all */             \
+    X(PULLS, "pulls")                 /* of each loop: connections to other members */          \
+    X(MOUNTS, "mounts")               /* lock and status; the directory again on every loop */  \
+    X(STREAMS, "streams")             /* log segments, checkpoint, directories */               \
+    X(CHUNK_FILES, "chunk files")     /* */                                                     \
+    X(SINGLE_FILES, "single files")   /* requests in flight times what one may open */          \
+    X(MIRRORS, "mirrors")             /* of each stream and mirror: connection, log segment */  \
+    X(ADMIN, "admin")                 /* for the operator's questions */
 
 enum storage_descriptors {
 #define X(name, text) STORAGE_DESCRIPTORS_##name,
@@ -36,6 +37,7 @@ enum storage_descriptors {
     X(LOOPS, "loops")                     \
     X(CONNECTIONS, "connections")         \
     X(HTTP, "HTTP")                       \
+    X(FASTDFS, "FastDFS")                 \
     X(RECEIVE_BUFFERS, "receive buffers") \
     X(REQUESTS, "requests")               \
     X(WORK_BUFFERS, "work buffers")       \
@@ -83,6 +85,7 @@ struct storage_budget {
     uint32_t peers_max;            /* mirrors; 0: there is no room for any */
     uint32_t member_max;           /* of the group: connected to by loop 0 */
     uint32_t http_connection_max;  /* 0: no HTTP */
+    uint32_t fastdfs_connection_max;
     bool is_shrunk;
     uint64_t descriptors[STORAGE_DESCRIPTORS_COUNT], descriptor_sum, descriptor_limit;
     uint64_t memory[STORAGE_MEMORIES_COUNT], memory_sum; /* bytes */

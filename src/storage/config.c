@@ -124,6 +124,18 @@ static const struct config_key keys[] = {
     {"drain_timeout", CONFIG_AT_DURATION(S, drain_timeout_ns), .default_text = "20s",
         .max = NS_PER_HOUR,
         .help = "for requests to end when the storage stops; then they are cut"},
+    {"fastdfs_listen", CONFIG_AT_TEXT(S, fastdfs_listen), .default_text = "",
+        .help = "address of the FastDFS door, 127.0.0.1:23000; none: no FastDFS"},
+    {"fastdfs_connection_max", CONFIG_AT_INTEGER(S, fastdfs_connection_max), .default_text = "256",
+        .min = 4, .max = 65536, .unit = "connections", .help = "of each loop"},
+    {"fastdfs_request_max", CONFIG_AT_INTEGER(S, fastdfs_request_max), .default_text = "64",
+        .min = 2, .max = 4096, .unit = "requests",
+        .help = "of all FastDFS connections of a loop at one time"},
+    {"fastdfs_idle_timeout", CONFIG_AT_DURATION(S, fastdfs_idle_timeout_ns), .default_text = "60s",
+        .min = NS_PER_S, .max = NS_PER_DAY,
+        .help = "after which a silent FastDFS connection is closed"},
+    {"fastdfs_wide", CONFIG_AT_BOOL(S, fastdfs_wide), .default_text = "no",
+        .help = "addresses in answers have the size for IPv6, always: some clients want it"},
     {"http_listen", CONFIG_AT_TEXT(S, http_listen), .default_text = "",
         .help = "address of the HTTP door; none: no HTTP"},
     {"http_connection_max", CONFIG_AT_INTEGER(S, http_connection_max), .default_text = "256",
@@ -200,6 +212,10 @@ static void check_addresses(struct storage_config *storage, struct config *confi
     if (err_is(io_address_parse(storage->listen, &storage->listen_address)))
         config_problem(config, "listen = %s: not an address; write 127.0.0.1:7710 or [::1]:7710",
             storage->listen);
+    if (storage->fastdfs_listen[0] != '\0'
+        && err_is(io_address_parse(storage->fastdfs_listen, &storage->fastdfs_address)))
+        config_problem(config, "fastdfs_listen = %s: not an address; write 10.0.0.7:23000",
+            storage->fastdfs_listen);
     if (storage->http_listen[0] != '\0'
         && err_is(io_address_parse(storage->http_listen, &storage->http_address)))
         config_problem(

@@ -69,6 +69,11 @@ struct storage_config {
     bool replace_lost;       /* empty disks have taken the place of lost ones */
     uint64_t heartbeat_interval_ns, idle_timeout_ns, send_timeout_ns, drain_timeout_ns;
     const char *client_secret_file, *node_secret_file; /* "": none */
+    /* the FastDFS door */
+    const char *fastdfs_listen;                           /* "": none */
+    uint64_t fastdfs_connection_max, fastdfs_request_max; /* of each loop */
+    uint64_t fastdfs_idle_timeout_ns;
+    bool fastdfs_wide; /* addresses in answers have the size for IPv6, always */
     /* the HTTP door */
     const char *http_listen;                        /* "": none */
     uint64_t http_connection_max, http_request_max; /* of each loop */
@@ -83,6 +88,7 @@ struct storage_config {
     uint32_t mount_count;
     struct push_window push_window_parsed;
     struct io_address listen_address, http_address; /* http_address.family 0: none */
+    struct io_address fastdfs_address;              /* family 0: none */
     struct io_address tracker[STORAGE_TRACKERS_MAX];
     uint32_t tracker_count;
 };

@@ -13,12 +13,14 @@ static struct span content_meta(const struct object *object, uint8_t *bytes)
     return span_of(object->meta, slot_meta_size(header->slot_size, header->attributes_size));
 }
 
-/* A forward has the attributes of its content and a table of zeros. */
+/* A forward has the attributes of its content if they fit, and a table of zeros. */
 static struct span forward_meta(const struct object *object, uint8_t *bytes)
 {
     static const uint32_t table[SLOT_SIZE_MAX / SLOT_BLOCK_SIZE];
-    return span_of(bytes, slot_meta_encode(&object->home_header, object->attributes.data, table,
-                              object->home_seed, bytes));
+    struct slot_header header = object->home_header;
+    header.attributes_size = forward_attributes_size(header.slot_size, &object->attributes);
+    return span_of(
+        bytes, slot_meta_encode(&header, object->attributes.data, table, object->home_seed, bytes));
 }
 
 static void fill_record(
@@ -58,8 +60,10 @@ size_t full_entry_size(const struct object *object, bool is_inline)
     const struct slot_header *header = &object->header;
     size_t size = ENTRY_HEADER_SIZE + RECORD_HEADER_SIZE
                   + slot_meta_size(header->slot_size, header->attributes_size) + 8;
-    if (object->at_target)
-        size += slot_meta_size(object->home_header.slot_size, object->home_header.attributes_size);
+    if (object->at_target) {
+        uint32_t slot_size = object->home_header.slot_size;
+        size += slot_meta_size(slot_size, forward_attributes_size(slot_size, &object->attributes));
+    }
     return size + (is_inline ? (size_t)header->size : 0);
 }
 
@@ -69,8 +73,6 @@ err_t full_entry_write(const struct object *object, bool is_inline, struct write
     struct entry entry = {0};
     bool is_packed = object->place.kind == PLACE_PACKED;
     CHECK(object->is_open && (!is_inline || object->data.size == object->header.size));
-    if (object->at_target && object->home_header.attributes_size != object->header.attributes_size)
-        return ERR(CORRUPT, 0);
     fill_record(object, is_inline, &metas, &entry.record);
     if (object->has_home_header)
         entry.home_seed = object->home_seed;

@@ -95,9 +95,8 @@ static err_t check_packed_meta(const struct entry *entry, struct span meta, cons
     if (is_its && at_target)
         is_its = place_equals(&header.other, &record->home) && header.birth.counter == place->birth
                  && header.birth.machine == place->machine;
-    if (is_its && at_target) /* the forward has to fit */
-        is_its = slot_meta_size(record->home.slot_size, header.attributes_size)
-                 <= record->home.slot_size;
+    if (is_its && at_target) /* the forward has to fit, at least without attributes */
+        is_its = slot_meta_size(record->home.slot_size, 0) <= record->home.slot_size;
     if (!is_its)
         REFUSE(PROTOCOL, "the record's slot header is not the record's");
     if (!(record->flags & RECORD_INLINE))

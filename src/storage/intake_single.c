@@ -193,8 +193,11 @@ int intake_change_begin(struct machine *machine)
                         || record->content_size > SINGLE_WRITE_MAX);
     if (is_large) /* for what is buffered here */
         return intake_disagree(intake);
-    struct single_update update = {
-        .version = record->version, .nonce = record->nonce, .modify_ns = intake->wanted.modify_ns};
+    struct single_update update = {.version = record->version,
+        .nonce = record->nonce,
+        .modify_ns = intake->wanted.modify_ns,
+        .has_attributes = true,
+        .attributes = intake->attributes};
     return begin_change(intake, &update);
 }
 

@@ -182,6 +182,7 @@ struct span intake_forward(struct intake *intake, uint8_t meta[SLOT_META_MAX])
     struct slot_header header = intake->wanted;
     header.flags = (uint8_t)((header.flags & SLOT_MUTABLE) | SLOT_FORWARDED);
     header.slot_size = record->home.slot_size;
+    header.attributes_size = forward_attributes_size(header.slot_size, &intake->attributes);
     header.birth = (struct version){0};
     header.other = record->target;
     uint32_t size =

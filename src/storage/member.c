@@ -71,7 +71,8 @@ err_t member_open_net(struct storage_loop *loop)
     uint32_t office = storage->config.tracker_count + storage->budget.member_max;
     struct net_loop_config net = {
         .small_count = storage->budget.connection_max + push_connections_max(&storage->budget)
-                       + storage->budget.http_connection_max + storage->budget.pull_max + 1
+                       + storage->budget.http_connection_max
+                       + storage->budget.fastdfs_connection_max + storage->budget.pull_max + 1
                        + (uint32_t)storage->config.receive_buffers
                        + (loop->index == 0 ? office : 0),
         .large_count = (uint32_t)storage->config.receive_large_buffers,
@@ -105,6 +106,7 @@ static err_t open_loop(struct storage_loop *loop)
     TRY(follows_init(&loop->follows, loop));
     loop->is_follow_open = true;
     TRY(http_door_open(&loop->http, loop));
+    TRY(fdfs_door_open(&loop->fdfs, loop));
     TRY(member_open_net(loop));
     TRY(pull_open(loop));
     TRY(scrub_open(loop));
@@ -167,6 +169,7 @@ static err_t listen_loop(struct storage_loop *loop)
     TRY(net_server_start(&loop->server, &loop->net, &server));
     loop->is_server_open = true;
     TRY(http_door_listen(&loop->http));
+    TRY(fdfs_door_listen(&loop->fdfs));
     mem_set_phase(&loop->mem, MEM_RUN);
     return ERR_OK;
 }
@@ -183,6 +186,7 @@ static void drain_ticked(struct net_tick *tick, uint64_t now_ns)
         EVENT_NUMBER("connections", loop->server.connection_count));
     net_server_cut(&loop->server);
     http_door_cut(&loop->http);
+    fdfs_door_cut(&loop->fdfs);
 }
 
 static void drain_loop(struct storage_loop *loop)
@@ -197,13 +201,14 @@ static void drain_loop(struct storage_loop *loop)
     net_ticker_join(&loop->net.ticker, &loop->tick);
     net_server_drain(&loop->server);
     http_door_drain(&loop->http);
+    fdfs_door_drain(&loop->fdfs);
 }
 
 static void come_to_rest(struct storage_loop *loop)
 {
     if (loop->is_server_open && !net_server_is_idle(&loop->server))
         return;
-    if (!http_door_is_idle(&loop->http))
+    if (!http_door_is_idle(&loop->http) || !fdfs_door_is_idle(&loop->fdfs))
         return;
     if (loop->is_native_open && loop->native.running_count > 0)
         return;
@@ -239,6 +244,7 @@ static void close_doors(struct storage_loop *loop)
     if (loop->is_server_open)
         net_server_fini(&loop->server);
     http_door_close(&loop->http);
+    fdfs_door_close(&loop->fdfs);
     if (loop->is_net_open)
         net_loop_fini(&loop->net);
     if (loop->is_follow_open)

@@ -1,4 +1,4 @@
-/* Modify: replace, write at an offset, append, truncate.
+/* Modify: replace, write at an offset, append, truncate, or the attributes alone.
  *
  *   BUFFER -> LOCK -> LOOK -> LOOKED -> GATHER <-> -> CHOOSE -> way -> APPEND -> COMMITTED -> APPLIED
  *
@@ -7,7 +7,7 @@
  *   TARGET   the slot that the home forwards to                           it fits there
  *   SLOT     a new slot of the same stream; the home forwards to it       it fits neither, packed
  *   SINGLE   a new single file, made out of place                         larger than single_min
- *   CHANGE   the single file, in place                                    write, append, truncate
+ *   CHANGE   the single file, in place                        write, append, truncate, attributes
  *
  * A target that another storage allocated is left: it may be given away there at any time. So TARGET and
  * CHANGE are for homes and our own targets, or else the content is made anew, whole, elsewhere
@@ -58,7 +58,7 @@ static err_t modify_check(const struct modify *modify)
 {
     const struct slot_header *header = &modify->object.header;
     const struct modify_request *request = &modify->request;
-    if (!(header->flags & SLOT_MUTABLE))
+    if (!(header->flags & SLOT_MUTABLE) && request->mode != MODIFY_ATTRIBUTES)
         return ERR(IMMUTABLE, 0);
     if (!version_is_none(request->if_version)
         && !version_equals(request->if_version, header->version))
@@ -89,7 +89,22 @@ static void modify_prepare_header(struct modify *modify)
     modify->header.modify_ns = io_wall(modify->store->io);
     modify->header.birth = (struct version){0};
     modify->header.other = (struct place){0};
-    modify->header.flags = SLOT_MUTABLE;
+    modify->header.flags = modify->object.header.flags & SLOT_MUTABLE;
+}
+
+/* Those of the old content, unless they are what changes. */
+static err_t modify_set_attributes(struct modify *modify)
+{
+    modify->attributes = modify->object.attributes;
+    if (modify->request.mode == MODIFY_ATTRIBUTES) {
+        struct writer w = {modify->attributes_bytes, sizeof modify->attributes_bytes, 0, false};
+        TRY(modify->request.edit(modify, modify->object.attributes, &w));
+        if (w.failed)
+            return ERR(TOO_LARGE, 0);
+        modify->attributes = span_of(modify->attributes_bytes, w.size);
+    }
+    modify->header.attributes_size = (uint16_t)modify->attributes.size;
+    return ERR_OK;
 }
 
 /* The old content of a slot, into the area: the body is laid over it. */
@@ -101,6 +116,11 @@ static int modify_begin_packed(struct modify *modify)
         return MODIFY_GATHER;
     memcpy(modify->area, modify->object.data.data, (size_t)old_size);
     modify->position = request->mode == MODIFY_APPEND ? old_size : request->offset;
+    if (request->mode == MODIFY_ATTRIBUTES) {
+        modify->total = modify->position = old_size;
+        modify->is_gathered = true;
+        return MODIFY_CHOOSE;
+    }
     if (request->mode != MODIFY_TRUNCATE)
         return MODIFY_GATHER;
     uint32_t limit = modify->store->config.single_min;
@@ -139,9 +159,12 @@ static int modify_begin_single(struct modify *modify)
     switch (modify->request.mode) {
     case MODIFY_APPEND:
         return modify_is_foreign(modify) ? MODIFY_GATHER : MODIFY_CHANGE_OPEN;
+    case MODIFY_ATTRIBUTES:
     case MODIFY_TRUNCATE:
         if (!modify_is_foreign(modify))
             return MODIFY_CHANGE_OPEN;
+        if (modify->request.mode == MODIFY_ATTRIBUTES)
+            modify->request.offset = size = old_size; /* all of it is copied */
         modify->zeros = size > old_size ? size - old_size : 0;
         modify->is_gathered = true;
         return MODIFY_SINGLE_OPEN;
@@ -171,6 +194,9 @@ static int modify_looked(struct machine *machine)
     if (err_is(err))
         return machine_fail(machine, err);
     modify_prepare_header(modify);
+    err = modify_set_attributes(modify);
+    if (err_is(err))
+        return machine_fail(machine, err);
     if (!object->is_single)
         return modify_begin_packed(modify);
     return modify_begin_single(modify);
@@ -238,21 +264,27 @@ static bool is_beside_home(const struct modify *modify)
     return home->mount == options->mount && home->stream == options->stream;
 }
 
+static bool slot_takes(const struct modify *modify, const struct place *place)
+{
+    uint16_t attributes_size = modify->header.attributes_size;
+    return slot_meta_size(place->slot_size, attributes_size) <= place->slot_size
+           && slot_capacity(place->slot_size, attributes_size) >= modify->total;
+}
+
 static int modify_choose(struct machine *machine)
 {
     struct modify *modify = modify_of(machine);
     struct object *object = &modify->object;
-    uint16_t attributes_size = object->header.attributes_size;
     bool is_part = object->is_single && modify->request.mode != MODIFY_REPLACE;
     if (is_part && !modify_is_foreign(modify))
         return MODIFY_CHANGE_OPEN;
     if (is_part || object->home.kind == PLACE_SINGLE || modify->zeros > 0)
         return MODIFY_SINGLE_OPEN;
     modify->crc = crc32_update(0, modify->area, (size_t)modify->total);
-    if (slot_capacity(object->home.slot_size, attributes_size) >= modify->total)
+    if (slot_takes(modify, &object->home))
         return MODIFY_HOME;
     if (object->at_target && !object->is_single && !modify_is_foreign(modify)
-        && slot_capacity(object->place.slot_size, attributes_size) >= modify->total)
+        && slot_takes(modify, &object->place))
         return MODIFY_TARGET;
     return is_beside_home(modify) ? MODIFY_SLOT : MODIFY_SINGLE_OPEN;
 }
@@ -277,7 +309,8 @@ static int modify_append(struct machine *machine)
     static const uint8_t kinds[] = {[MODIFY_REPLACE] = RECORD_REPLACE,
         [MODIFY_WRITE] = RECORD_WRITE,
         [MODIFY_APPEND] = RECORD_APPEND,
-        [MODIFY_TRUNCATE] = RECORD_TRUNCATE};
+        [MODIFY_TRUNCATE] = RECORD_TRUNCATE,
+        [MODIFY_ATTRIBUTES] = RECORD_REPLACE};
     uint8_t metas[2][SLOT_META_MAX];
     struct record record = {.kind = kinds[modify->request.mode],
         .identity = modify->request.fid.identity,

@@ -41,7 +41,7 @@ int modify_slot(struct machine *machine)
     struct modify *modify = modify_of(machine);
     modify->way = WAY_SLOT;
     uint32_t size =
-        slot_size_for(modify->total, target_slack(modify), modify->object.header.attributes_size);
+        slot_size_for(modify->total, target_slack(modify), modify->header.attributes_size);
     if (size == 0)
         return machine_fail(machine, ERR(TOO_LARGE, 0));
     if (modify->reservation.state != RESERVE_DONE
@@ -77,7 +77,7 @@ static int submit(struct modify *modify, int next, struct io_op op)
 int modify_content(struct machine *machine)
 {
     struct modify *modify = modify_of(machine);
-    uint32_t meta = slot_meta_size(modify->header.slot_size, modify->object.header.attributes_size);
+    uint32_t meta = slot_meta_size(modify->header.slot_size, modify->header.attributes_size);
     modify->iov =
         (struct iovec){modify->area + modify->written, (size_t)modify->total - modify->written};
     stream_mark_dirty(modify->stream, &modify->reservation.ref.key);
@@ -132,8 +132,7 @@ static struct span encode_content_meta(struct modify *modify, uint32_t seed, uin
     uint32_t table[SLOT_SIZE_MAX / SLOT_BLOCK_SIZE] = {0};
     if (slot_table_entries(modify->header.slot_size) > 0)
         blocks_compute(span_of(modify->area, (size_t)modify->total), table);
-    uint32_t size =
-        slot_meta_encode(&modify->header, modify->object.attributes.data, table, seed, meta);
+    uint32_t size = slot_meta_encode(&modify->header, modify->attributes.data, table, seed, meta);
     return span_of(meta, size);
 }
 
@@ -156,10 +155,11 @@ static struct span encode_forward(struct modify *modify, uint8_t *meta)
     header.nonce = modify->header.nonce;
     header.modify_ns = modify->header.modify_ns;
     header.size = modify->total;
-    header.flags = SLOT_MUTABLE | SLOT_FORWARDED;
+    header.flags = (uint8_t)((header.flags & SLOT_MUTABLE) | SLOT_FORWARDED);
+    header.attributes_size = forward_attributes_size(header.slot_size, &modify->attributes);
     header.other = modify->target;
     uint32_t size = slot_meta_encode(
-        &header, modify->object.attributes.data, table, modify->home_ref.file->header.seed, meta);
+        &header, modify->attributes.data, table, modify->home_ref.file->header.seed, meta);
     return span_of(meta, size);
 }
 

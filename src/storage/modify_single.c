@@ -13,7 +13,7 @@ static uint8_t *writer_page(struct modify *modify)
 
 static struct span attributes_of(const struct modify *modify)
 {
-    return modify->object.attributes;
+    return modify->attributes;
 }
 
 /* A part of a single file is changed, and that can't be done in place: too large to be logged, or in a
@@ -208,13 +208,17 @@ int modify_change_begin(struct machine *machine)
         return machine_fail(machine, change->chain.err);
     struct single_update update = {.version = modify->header.version,
         .nonce = modify->header.nonce,
-        .modify_ns = modify->header.modify_ns};
+        .modify_ns = modify->header.modify_ns,
+        .has_attributes = modify->request.mode == MODIFY_ATTRIBUTES,
+        .attributes = modify->attributes};
     bool is_append = modify->request.mode == MODIFY_APPEND;
     int wait = machine_wait_in(machine, is_append ? MODIFY_CHANGE_POUR : MODIFY_CHANGE_READY, 1);
     if (is_append)
         single_change_append(change, &update);
     else if (modify->request.mode == MODIFY_TRUNCATE)
         single_change_truncate(change, &update, modify->request.offset);
+    else if (modify->request.mode == MODIFY_ATTRIBUTES)
+        single_change_write(change, &update, 0, span_of(NULL, 0));
     else
         single_change_write(change, &update, modify->request.offset,
             span_of(modify->area, (size_t)modify->position));

@@ -97,10 +97,18 @@ static void object_keep_meta(struct object *object, const struct slot_header *he
     object->attributes = slot_attributes(span_of(object->meta, size), header);
 }
 
+/* Names of slaves don't tell the suffix of their master: an empty one means any. */
+static bool header_is_ours(const struct object *object, const struct slot_header *header)
+{
+    if (object->identity.suffix[0] != '\0')
+        return identity_equals(&header->identity, &object->identity);
+    return header->identity.clock == object->identity.clock
+           && header->identity.origin == object->identity.origin;
+}
+
 static bool header_is_home(const struct object *object, const struct slot_header *header)
 {
-    return identity_equals(&header->identity, &object->identity)
-           && !(header->flags & (SLOT_DELETED | SLOT_TARGET))
+    return header_is_ours(object, header) && !(header->flags & (SLOT_DELETED | SLOT_TARGET))
            && header->slot_size == object->place.slot_size;
 }
 
@@ -138,9 +146,8 @@ static int object_take_home(struct object *object, const struct slot_header *hea
 
 static int object_take_target(struct object *object, const struct slot_header *header)
 {
-    bool is_it = identity_equals(&header->identity, &object->identity)
-                 && (header->flags & SLOT_TARGET) && !(header->flags & SLOT_DELETED)
-                 && header->slot_size == object->place.slot_size;
+    bool is_it = header_is_ours(object, header) && (header->flags & SLOT_TARGET)
+                 && !(header->flags & SLOT_DELETED) && header->slot_size == object->place.slot_size;
     if (!is_it)
         return machine_fail(&object->machine, ERR(CORRUPT, 0)); /* moved on, or damage */
     object->header = *header;

@@ -72,6 +72,14 @@ static inline uint64_t header_digest(const struct slot_header *header)
     return file_digest(&header->identity, header->version, header->size, header->content_crc);
 }
 
+/** How much of its content's attributes a forward in a slot of this size keeps: all, or none if they
+ * don't fit. They are a copy for people: those of the content count. */
+static inline uint16_t forward_attributes_size(uint32_t slot_size, const struct span *attributes)
+{
+    bool does_fit = slot_meta_size(slot_size, (uint32_t)attributes->size) <= slot_size;
+    return does_fit ? (uint16_t)attributes->size : 0;
+}
+
 /** Give everything back; at any time but between a call and its arrival. Nothing to do is fine. */
 void object_close(struct object *object);
 

@@ -140,9 +140,14 @@ void stat_start(struct stat_file *stat, struct store *store);
 
 /* ---- modify ---- */
 
+/** A mode of our own, beside those of enum modify_mode: the content stays, the attributes change;
+ * immutable files too. */
+enum { MODIFY_ATTRIBUTES = 5 };
+
+struct modify;
 struct modify_request {
     struct fid fid;
-    uint8_t mode;              /* enum modify_mode */
+    uint8_t mode;              /* enum modify_mode, or MODIFY_ATTRIBUTES */
     uint64_t offset;           /* MODIFY_WRITE; MODIFY_TRUNCATE: the new size */
     struct version if_version; /* 0.0: any */
     struct nonce nonce;
@@ -151,6 +156,9 @@ struct modify_request {
     uint64_t size; /* of the body */
     bool crc_known;
     uint32_t crc; /* of the body */
+    /* MODIFY_ATTRIBUTES: write the attributes as they are to be, from those that are there; the file is
+     * locked meanwhile. Its error ends the operation. */
+    err_t (*edit)(struct modify *modify, struct span attributes, struct writer *w);
 };
 
 struct modify {
@@ -189,13 +197,15 @@ struct modify {
     struct single_copy copy;
     struct single_entry entry;
     struct heal heal;
-    uint8_t way; /* how the new content gets to disk */
+    struct span attributes;                        /* of the new content */
+    uint8_t attributes_bytes[SLOT_ATTRIBUTES_MAX]; /* MODIFY_ATTRIBUTES */
+    uint8_t way;                                   /* how the new content gets to disk */
     bool is_referenced, is_told, is_gathered, has_writer, has_change, has_reader;
 };
 
 /** Errors: NOT_FOUND, IMMUTABLE, CONFLICT, RANGE (offset behind the end), NO_SPACE, TOO_LARGE,
  * CORRUPT (old content is damaged; or not the CRC named), PROTOCOL, CLOSED, OFFLINE, BUSY,
- * OUTCOME_UNKNOWN, IO. The old content stays then, except for OUTCOME_UNKNOWN (old or new). */
+ * OUTCOME_UNKNOWN, IO, those of edit(). The old content stays then, except for OUTCOME_UNKNOWN (old or new). */
 void modify_start(struct modify *modify, struct store *store, struct body *body);
 
 /* ---- delete ---- */

@@ -60,6 +60,7 @@ static void send_word(struct storage *storage, uint16_t index, enum storage_verb
     loop->command.verb = verb;
     loop->command.address = storage->loops[0].server.address;
     loop->command.http_address = *storage_http_address(storage);
+    loop->command.fastdfs_address = *storage_fastdfs_address(storage);
     loop->command.state = storage->run_state;
     loop->command.message.deliver = on_command;
     io_post(storage->loops[0].io, loop->io, &loop->command.message);
@@ -426,6 +427,11 @@ const struct io_address *storage_address(const struct storage *storage)
 const struct io_address *storage_http_address(const struct storage *storage)
 {
     return &storage->loops[0].http.server.listener.address;
+}
+
+const struct io_address *storage_fastdfs_address(const struct storage *storage)
+{
+    return &storage->loops[0].fdfs.server.listener.address;
 }
 
 struct storage_loop *storage_loop_of(const struct net_server *server)

@@ -35,6 +35,7 @@
 #include "net/server.h"
 #include "storage/budget.h"
 #include "storage/config.h"
+#include "storage/fdfs_door.h"
 #include "storage/follow.h"
 #include "storage/heartbeat.h"
 #include "storage/http_door.h"
@@ -99,9 +100,9 @@ struct storage_word {
     struct io_message message;
     struct storage_loop *loop; /* not loop 0, unless it speaks to itself */
     enum storage_verb verb;
-    struct io_address address, http_address; /* LISTEN */
-    uint8_t state;                           /* RUN */
-    err_t err;                               /* of an answer */
+    struct io_address address, http_address, fastdfs_address; /* LISTEN */
+    uint8_t state;                                            /* RUN */
+    err_t err;                                                /* of an answer */
 };
 
 /** Mount points that failed on a loop, on the way to loop 0. */
@@ -136,6 +137,7 @@ struct storage_loop {
     struct net_server server;
     struct native native;
     struct http_door http;
+    struct fdfs_door fdfs;
     struct net_tick tick; /* the drain deadline */
     struct storage_counters counters;
     struct balance_cursor cursor;
@@ -250,8 +252,9 @@ MUST err_t storage_result(const struct storage *storage);
 
 /** Where it listens, once it is running. */
 const struct io_address *storage_address(const struct storage *storage);
-/** The same for HTTP; family 0: it does not. */
+/** The same for HTTP and for FastDFS; family 0: it does not. */
 const struct io_address *storage_http_address(const struct storage *storage);
+const struct io_address *storage_fastdfs_address(const struct storage *storage);
 
 /* ---- for the doors ---- */
 

@@ -26,6 +26,11 @@ struct tracker_page {
 /** Serve one request (requests.c). */
 void tracker_on_request(struct net_server *server, struct net_request *request);
 
+/** The FastDFS door (fdfs.c): memory and listening, if the configuration names an address.
+ * Errors: BUSY, NO_RESOURCE, those of listening; tracker_fdfs_give_back() undoes what was done. */
+MUST err_t tracker_fdfs_start(struct tracker *tracker);
+void tracker_fdfs_give_back(struct tracker *tracker);
+
 /** Log what an event changed; nothing if it changed nothing. */
 void tracker_log_change(struct tracker *tracker, const struct registry_effects *effects);
 

@@ -13,6 +13,7 @@ void tracker_config_default(struct tracker_config *ret)
         .groups_max = 64,
         .pools_max = 64,
         .connection_max = 1024,
+        .fastdfs_connection_max = 256,
         .interval_ns = NS_PER_S,
         .idle_ns = NS_PER_MINUTE,
         .tick_ns = 100 * NS_PER_MS,
@@ -120,13 +121,17 @@ static err_t take_pools(struct tracker *tracker)
 static struct net_loop_config loop_config(const struct tracker_config *config)
 {
     return (struct net_loop_config){
-        .small_count = config->connection_max, .large_count = 1, .tick_ns = config->tick_ns};
+        .small_count = config->connection_max
+                       + (config->fastdfs_address.family ? config->fastdfs_connection_max : 0),
+        .large_count = 1,
+        .tick_ns = config->tick_ns};
 }
 
 static void give_back(struct tracker *tracker)
 {
     if (tracker->has_server)
         net_server_fini(&tracker->server);
+    tracker_fdfs_give_back(tracker);
     if (tracker->has_loop)
         net_loop_fini(&tracker->loop);
     if (tracker->has_pages)
@@ -151,6 +156,7 @@ static err_t start(struct tracker *tracker)
     tracker->has_loop = true;
     TRY(net_server_start(&tracker->server, &tracker->loop, &listen_config));
     tracker->has_server = true;
+    TRY(tracker_fdfs_start(tracker));
     tracker->tick.tick = on_tick;
     net_ticker_join(&tracker->loop.ticker, &tracker->tick);
     return ERR_OK;
@@ -173,21 +179,32 @@ const struct io_address *tracker_address(const struct tracker *tracker)
     return &tracker->server.address;
 }
 
+const struct io_address *tracker_fastdfs_address(const struct tracker *tracker)
+{
+    return &tracker->fdfs.listener.address;
+}
+
 void tracker_drain(struct tracker *tracker)
 {
+    if (tracker->has_fdfs)
+        fdfs_server_drain(&tracker->fdfs);
     net_ticker_leave(&tracker->loop.ticker, &tracker->tick);
     net_server_drain(&tracker->server);
 }
 
 void tracker_cut(struct tracker *tracker)
 {
+    if (tracker->has_fdfs)
+        fdfs_server_cut(&tracker->fdfs);
     net_ticker_leave(&tracker->loop.ticker, &tracker->tick);
     net_server_cut(&tracker->server);
 }
 
 bool tracker_is_idle(const struct tracker *tracker)
 {
-    return net_server_is_idle(&tracker->server) && net_loop_is_idle(&tracker->loop);
+    return net_server_is_idle(&tracker->server)
+           && (!tracker->has_fdfs || fdfs_server_is_idle(&tracker->fdfs))
+           && net_loop_is_idle(&tracker->loop);
 }
 
 void tracker_close(struct tracker *tracker)

@@ -7,6 +7,7 @@
  *   HEARTBEAT, GOODBYE   from storages (node role where a secret is set); a refusal carries a sentence
  *   QUERY                whom to ask, best first          STATUS   JSON (status.h)          PING
  *   MEMBER               an operator takes a dead member out
+ *   and the same questions in FastDFS's protocol, at a port of its own (fdfs.c)
  *
  * Limits: storages_max, groups_max, pools_max, connection_max; what is above is answered BUSY. */
 #ifndef CAIRN_TRACKER_TRACKER_H
@@ -15,11 +16,15 @@
 #include "base/event.h"
 #include "base/mem.h"
 #include "core/registry.h"
+#include "net/fdfs_server.h"
 #include "net/server.h"
 #include "tracker/status.h"
 
 struct tracker_config {
-    struct io_address address;               /* port 0: any */
+    struct io_address address;         /* port 0: any */
+    struct io_address fastdfs_address; /* family 0: no FastDFS door */
+    uint32_t fastdfs_connection_max;
+    bool fastdfs_wide; /* addresses in answers have the size for IPv6, always */
     const struct handshake_secrets *secrets; /* borrowed */
     struct event_log *log;                   /* borrowed; NULL: none */
     uint32_t storages_max, groups_max, pools_max;
@@ -38,6 +43,7 @@ void tracker_config_default(struct tracker_config *ret);
 struct tracker_counters {
     uint64_t heartbeats, heartbeats_refused;
     uint64_t queries, queries_refused;
+    uint64_t fastdfs_requests, fastdfs_refused;
 };
 
 struct tracker {
@@ -47,6 +53,8 @@ struct tracker {
     struct tracker_config config;
     struct net_loop loop;
     struct net_server server;
+    struct fdfs_server fdfs;
+    struct pool fdfs_pages; /* lists on their way out */
     struct registry registry;
     struct registry_tables tables;
     struct pool answers; /* bytes of answers to queries on their way out */
@@ -54,7 +62,8 @@ struct tracker {
     struct net_tick tick;
     struct tracker_counters counters;
     uint64_t started_wall_ns;
-    bool has_answers, has_pages, has_loop, has_server; /* what was opened */
+    bool has_answers, has_pages, has_loop, has_server, has_fdfs_pages,
+        has_fdfs; /* what was opened */
 };
 
 /** Listen and serve from the next turn of `io` on. The struct is the caller's and stays put; `io` and
@@ -66,6 +75,9 @@ MUST err_t tracker_open(
 
 /** Where it listens, with the real port. */
 const struct io_address *tracker_address(const struct tracker *tracker);
+
+/** The same of the FastDFS door; family 0: there is none. */
+const struct io_address *tracker_fastdfs_address(const struct tracker *tracker);
 
 /** Accept nobody and no request any more; what is under way is finished. */
 void tracker_drain(struct tracker *tracker);

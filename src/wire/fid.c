@@ -53,12 +53,17 @@ bool group_name_is_valid(struct span name)
 
 bool suffix_is_valid(struct span suffix)
 {
+    bool was_dot = true; /* none at either end, no two in a row */
     if (suffix.size > SUFFIX_MAX)
         return false;
-    for (size_t i = 0; i < suffix.size; i++)
-        if (!is_letter_or_digit(suffix.data[i]) && suffix.data[i] != '_' && suffix.data[i] != '-')
+    for (size_t i = 0; i < suffix.size; i++) {
+        uint8_t c = suffix.data[i];
+        bool is_dot = c == '.';
+        if (is_dot ? was_dot : !is_letter_or_digit(c) && c != '_' && c != '-')
             return false;
-    return true;
+        was_dot = is_dot;
+    }
+    return suffix.size == 0 || !was_dot;
 }
 
 void suffix_part(struct span suffix, uint64_t random, char ret[SUFFIX_FIELD + 1])

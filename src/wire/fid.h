@@ -55,7 +55,7 @@ size_t fid_format(const struct fid *fid, char text[FID_TEXT_MAX]);
 
 /** Group names: [A-Za-z0-9]{1,16}. */
 bool group_name_is_valid(struct span name);
-/** Suffix: [A-Za-z0-9_-]{0,6}, without the dot. */
+/** Suffix: [A-Za-z0-9_-]{0,6}, without the dot; dots between other characters ("tar.gz"). */
 bool suffix_is_valid(struct span suffix);
 /** The 7-char suffix part: fill from `random` digits, dot, suffix. CHECKs that it is valid. */
 void suffix_part(struct span suffix, uint64_t random, char ret[SUFFIX_FIELD + 1]);

@@ -179,6 +179,21 @@ void attribute_write(struct writer *w, enum attribute_type type, struct span val
     write_text(w, value);
 }
 
+void attributes_write_but(struct writer *w, struct span attributes, enum attribute_type type)
+{
+    struct reader r = {attributes.data, attributes.size, 0, false};
+    while (r.at < r.size) {
+        uint8_t found = read_u8(&r);
+        struct span value = read_text(&r);
+        if (r.failed)
+            break;
+        if (found == type)
+            continue;
+        write_u8(w, found);
+        write_text(w, value);
+    }
+}
+
 struct span attribute_find(struct span attributes, enum attribute_type type)
 {
     struct reader r = {attributes.data, attributes.size, 0, false};

@@ -135,8 +135,11 @@ enum attribute_type {
     ATTRIBUTE_CONTENT_TYPE = 2,
     ATTRIBUTE_METADATA = 3,
     ATTRIBUTE_EXPIRES = 4, /* u64 unix seconds */
+    ATTRIBUTE_SLAVES = 5,  /* storage/fdfs_slave.h */
 };
 void attribute_write(struct writer *w, enum attribute_type type, struct span value);
+/** All attributes of the list but those of `type`. */
+void attributes_write_but(struct writer *w, struct span attributes, enum attribute_type type);
 /** The value of the first attribute of `type`; empty if there is none or the list is malformed. */
 struct span attribute_find(struct span attributes, enum attribute_type type);
 

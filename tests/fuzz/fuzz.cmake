@@ -12,3 +12,4 @@ cairn_fuzz(slot SOURCES fuzz/slot_fuzz.c CORPUS ${CMAKE_CURRENT_SOURCE_DIR}/fuzz
 cairn_fuzz(record SOURCES fuzz/record_fuzz.c CORPUS ${CMAKE_CURRENT_SOURCE_DIR}/fuzz/corpus/record LINKS cairn_disk)
 cairn_fuzz(http SOURCES fuzz/http_fuzz.c CORPUS ${CMAKE_CURRENT_SOURCE_DIR}/fuzz/corpus/http LINKS cairn_wire http_parser)
 cairn_fuzz(push SOURCES fuzz/push_fuzz.c CORPUS ${CMAKE_CURRENT_SOURCE_DIR}/fuzz/corpus/push LINKS cairn_storage)
+cairn_fuzz(fdfs SOURCES fuzz/fdfs_fuzz.c CORPUS ${CMAKE_CURRENT_SOURCE_DIR}/fuzz/corpus/fdfs LINKS cairn_wire)

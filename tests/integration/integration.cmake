@@ -5,7 +5,7 @@ if(NOT TARGET cairn OR NOT EXISTS ${PROJECT_SOURCE_DIR}/src/storage/native.c)
 endif()
 add_executable(api_check integration/api_check.c)
 target_link_libraries(api_check PRIVATE libcairn_static cairn_flags)
-foreach(suite bench check files http library members resume server)
+foreach(suite bench check fastdfs files http library members resume server)
     add_test(NAME integration_${suite}
         COMMAND ${Python3_EXECUTABLE} -B ${PROJECT_SOURCE_DIR}/tests/integration/${suite}_test.py)
     set_tests_properties(integration_${suite} PROPERTIES
@@ -15,7 +15,7 @@ endforeach()
 
 # The drills: the long way round with the same processes. full needs root (a disk of its own), memory
 # needs minutes and CAIRN_LONG=1; without they are shown as skipped.
-foreach(suite native tree kill limits full hostile secrets memory)
+foreach(suite fastdfs_clients fastdfs_mirrors native tree kill limits full hostile secrets memory)
     add_test(NAME integration_${suite}
         COMMAND ${Python3_EXECUTABLE} -B ${PROJECT_SOURCE_DIR}/tests/integration/${suite}_test.py)
     set_tests_properties(integration_${suite} PROPERTIES

@@ -51,7 +51,7 @@ MESSAGES = {
     41: ("status_reply", "state U8"),
     64: ("heartbeat", "machine U32, uuid NONCE, group TEXT, pool TEXT, address TEXT, http_address TEXT, state U8, "
         "started_ns U64, first_started_ns U64, total_bytes U64, free_bytes U64, load U32, mounts_online U32, "
-        "mounts_total U32, incarnation U64, lag_records U64, lag_ns U64, flags U8"),
+        "mounts_total U32, incarnation U64, lag_records U64, lag_ns U64, flags U8, fastdfs_port U16"),
     65: ("heartbeat_ack", "tracker_started_ns U64, interval_ms U32, count U32"),
     66: ("goodbye", "machine U32, uuid NONCE"),
     67: ("goodbye_ack", ""),

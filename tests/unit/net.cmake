@@ -5,3 +5,4 @@ cairn_test(net_client_test SOURCES unit/net/client_test.c unit/net/fixture.c LIN
 cairn_test(net_move_test SOURCES unit/net/move_test.c unit/net/fixture.c LINKS cairn_net)
 cairn_test(net_sim_test SOURCES unit/net/sim_test.c unit/net/fixture.c LINKS cairn_net cairn_sim)
 cairn_test(net_http_test SOURCES unit/net/http_test.c unit/net/fixture.c LINKS cairn_net)
+cairn_test(net_fdfs_test SOURCES unit/net/fdfs_test.c unit/net/fixture.c LINKS cairn_net)

@@ -49,3 +49,6 @@ cairn_test(storage_scrub_test SOURCES unit/storage/scrub_test.c unit/storage/gro
 cairn_test(storage_intake_fault_test SOURCES unit/storage/intake_fault_test.c
         unit/storage/mirror_stand.c unit/storage/stand.c
     LINKS cairn_sim_store TIMEOUT 300)
+cairn_test(storage_attributes_test SOURCES unit/storage/attributes_test.c unit/storage/stand.c
+    LINKS cairn_sim_store)
+cairn_test(fdfs_slave_test SOURCES unit/storage/fdfs_slave_test.c LINKS cairn_storage)

@@ -592,6 +592,21 @@ TEST(an_upload_without_a_pool_takes_the_only_one)
     EXPECT(strstr(f.answer.reason, "r") != NULL);
 }
 
+TEST(an_upload_that_names_a_group_goes_there_whatever_its_pool)
+{
+    struct fixture f;
+    struct msg_query query = {.purpose = QUERY_UPLOAD};
+    open_with(&f, NULL, 0);
+    for (uint32_t machine = 1; machine <= 3; machine++)
+        EXPECT_OK(send_plain(&f, machine, (const char *[]){"g1", "g2", "g3"}[machine - 1],
+            machine == 3 ? "q" : "p"));
+    query.group = span_of_text("g2");
+    EXPECT_OK(registry_query(&f.registry, &query, &f.answer));
+    EXPECT_TEXT(named(&f), "2");
+    query.group = span_of_text("g4");
+    EXPECT_ERR(registry_query(&f.registry, &query, &f.answer), UNAVAILABLE);
+}
+
 TEST(unknown_names_and_purposes_are_refused)
 {
     struct fixture f;

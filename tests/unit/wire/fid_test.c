@@ -293,7 +293,10 @@ TEST(foreign_alphabets_are_refused)
     EXPECT_ERR(parse_replaced(PUBLISHED_PACKED, 60, "44444.."), USAGE);
     EXPECT_ERR(parse_replaced(PUBLISHED_PACKED, 60, "444444."), USAGE);
     EXPECT_ERR(parse_replaced(PUBLISHED_PACKED, 60, "44.a/b."), USAGE);
-    EXPECT_ERR(parse_replaced(PUBLISHED_PACKED, 60, "44.a.bc"), USAGE);
+    EXPECT_ERR(parse_replaced(PUBLISHED_PACKED, 60, "44.a..b"), USAGE);
+    EXPECT_ERR(parse_replaced(PUBLISHED_PACKED, 60, "44.ab.."), USAGE);
+    EXPECT_ERR(parse_replaced(PUBLISHED_PACKED, 60, "44..abc"), USAGE);
+    EXPECT_OK(parse_replaced(PUBLISHED_PACKED, 60, "44.a.bc"));
     EXPECT_OK(parse_replaced(PUBLISHED_PACKED, 60, "4444444"));
     EXPECT_OK(parse_replaced(PUBLISHED_PACKED, 60, ".A_-zz9"));
 }
@@ -440,6 +443,10 @@ TEST(suffix_parts_are_digits_a_dot_and_the_suffix)
     EXPECT(suffix_is_valid(span_of_text("")));
     EXPECT(suffix_is_valid(span_of_text("A_-z09")));
     EXPECT(!suffix_is_valid(span_of_text("toolong")));
-    EXPECT(!suffix_is_valid(span_of_text("a.b")));
+    EXPECT(suffix_is_valid(span_of_text("tar.gz")));
+    EXPECT(!suffix_is_valid(span_of_text(".a")));
+    EXPECT(!suffix_is_valid(span_of_text("a.")));
+    EXPECT(!suffix_is_valid(span_of_text("a..b")));
+    EXPECT(!suffix_is_valid(span_of_text(".")));
     EXPECT(!suffix_is_valid(span_of_text("a/b")));
 }
