@@ -79,7 +79,9 @@ static int remove_looked(struct machine *machine)
     const struct object *object = &remove->object;
     if (heal_helps(&remove->heal, remove->store, &remove->fid, object->err))
         return remove_heal(remove, object->err);
-    if (err_has(object->err, ERR_CODE_NOT_FOUND)) {
+    bool is_gone = remove->heal.was_tried && err_has(object->err, ERR_CODE_CORRUPT)
+                   && err_has(heal_err(&remove->heal), ERR_CODE_NOT_FOUND);
+    if (is_gone || err_has(object->err, ERR_CODE_NOT_FOUND)) {
         remove->result.ack = remove->ack == ACK_MEMORY ? ACK_MEMORY : ACK_LOCAL;
         remove->on_result(remove);
         return REMOVE_UNWIND;
