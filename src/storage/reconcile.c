@@ -49,33 +49,42 @@ bool reconcile_has_passed(const struct reconcile *reconcile)
     return true;
 }
 
-/* What all members asked so far have passed. */
+static bool was_asked(const struct reconcile *reconcile, uint32_t machine)
+{
+    for (uint32_t i = 0; i < reconcile->member_at; i++)
+        if (reconcile->members.all[i].machine == machine && (reconcile->asked >> i & 1) != 0)
+            return true;
+    return false;
+}
+
+/* What this storage has seen of each stream after it was compared with all of these: of a stream whose
+ * own storage was among them, all that this one said; of others, what all have passed. */
 static void keep_least(struct reconcile *reconcile)
 {
     struct reconcile_table *least = &reconcile->least;
-    uint32_t kept = 0;
-    if (!reconcile->has_least) {
-        memcpy(
-            least->rows, reconcile->theirs.rows, reconcile->theirs.count * sizeof least->rows[0]);
-        least->count = reconcile->theirs.count;
-        reconcile->has_least = true;
-        return;
-    }
-    for (uint32_t i = 0; i < least->count; i++) {
+    uint32_t member = reconcile_member(reconcile)->machine, kept = 0;
+    for (uint32_t i = 0; reconcile->has_least && i < least->count; i++) {
         struct unit_position row = least->rows[i];
         const struct unit_position *their =
             reconcile_row(&reconcile->theirs, row.machine, row.mount, row.stream);
-        if (!their)
+        if (row.machine == member || (!their && !was_asked(reconcile, row.machine)))
             continue;
-        if (position_compare(their->incarnation, their->lsn, row.incarnation, row.lsn) < 0) {
-            row.incarnation = their->incarnation;
-            row.lsn = their->lsn;
+        if (!was_asked(reconcile, row.machine)) {
+            if (position_compare(their->incarnation, their->lsn, row.incarnation, row.lsn) < 0) {
+                row.incarnation = their->incarnation;
+                row.lsn = their->lsn;
+            }
+            if (their->watermark < row.watermark)
+                row.watermark = their->watermark;
         }
-        if (their->watermark < row.watermark)
-            row.watermark = their->watermark;
         least->rows[kept++] = row;
     }
     least->count = kept;
+    for (uint32_t i = 0; i < reconcile->theirs.count && least->count < RECONCILE_POSITIONS; i++)
+        if (reconcile->theirs.rows[i].machine == member || !reconcile->has_least)
+            least->rows[least->count++] = reconcile->theirs.rows[i];
+    reconcile->has_least = true;
+    reconcile->asked |= 1u << reconcile->member_at;
 }
 
 /* A stream whose storage is alive is followed by its pushes; nobody moves the position beside them
@@ -308,6 +317,7 @@ static void begin_pass(struct reconcile *reconcile)
     reconcile->members = first->members;
     reconcile->member_at = 0;
     reconcile->has_least = false;
+    reconcile->asked = 0;
     reconcile->loop = first;
     reconcile->sums = (struct reconcile_sums){.started_ns = io_now(first->io)};
     reconcile->shown = reconcile->sums;

@@ -112,6 +112,8 @@ struct reconcile {
     uint64_t scrub_pass;
     bool is_behind_us; /* the member has not passed our positions */
     bool has_least;
+    uint32_t
+        asked; /* members of this pass, by index: their own streams are known from themselves */
     uint64_t patience_ns;
     struct peer_link link;
     /* of the visit */
