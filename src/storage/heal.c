@@ -60,7 +60,9 @@ err_t heal_err(const struct heal *heal)
     /* In a slot of another storage what is no header may be damage or what a deleted file left: its
      * origin knows. */
     bool is_gone = err_has(err, ERR_CODE_NOT_FOUND) && heal->fetch.origin_lacks_it;
+    bool is_own = heal->fetch.identity.origin == heal->fetch.store->config.machine;
+    bool is_told = is_own || heal->fetch.origin_is_damaged;
     if (heal->fetch.is_repair && !is_gone)
-        return (err_t){err.site, ERR_CODE_CORRUPT, err.os};
+        return (err_t){err.site, is_told ? ERR_CODE_CORRUPT : ERR_CODE_UNAVAILABLE, err.os};
     return err_has(err, ERR_CODE_NOT_FOUND) ? err : (err_t){err.site, ERR_CODE_UNAVAILABLE, err.os};
 }

@@ -32,7 +32,7 @@ void heal_start(struct heal *heal, struct store *store, const struct fid *fid, e
     struct machine *machine);
 
 /** Afterwards: OK: look again. Errors: NOT_FOUND (nobody has it), UNAVAILABLE (nobody could be asked, or
- * it cannot be kept here: ask another storage), CORRUPT (nobody has it whole). */
+ * it cannot be kept here: ask another storage), CORRUPT (nobody has it whole, its origin neither). */
 MUST err_t heal_err(const struct heal *heal);
 
 #endif

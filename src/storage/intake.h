@@ -35,6 +35,7 @@ struct intake_fetch {
     bool is_repair, may_revive; /* as in struct intake */
     err_t err;                  /* NOT_FOUND: who was asked does not have it */
     bool origin_lacks_it;       /* and one of them is its origin */
+    bool origin_is_damaged;     /* the origin says that its own copy is damaged */
     struct stream *held;        /* the fetcher's: whose tombstones stay meanwhile */
     struct list link;           /* the fetcher's */
     void (*done)(struct intake_fetch *fetch);

@@ -225,8 +225,6 @@ void native_follow(struct native *native, struct net_request *request)
     if (has_gap(follower->source, &msg))
         reconcile_note_lost(loop);
     begin_ticking(&loop->follows);
-    if (follower->source->lsn + 1 < msg.lsn_first) /* what is between is told by no log any more */
-        reconcile_note_lost(loop);
     reply_followed(op, follower);
 }
 

@@ -321,6 +321,8 @@ static int no_answer(struct pull_slot *slot)
         slot->was_told_not_found = true;
         slot->fetch->origin_lacks_it |= slot->peer == slot->fetch->identity.origin;
     }
+    if (err_has(err, ERR_CODE_CORRUPT))
+        slot->fetch->origin_is_damaged |= slot->peer == slot->fetch->identity.origin;
     bool may_be_stale = err_has(err, ERR_CODE_CLOSED) && slot->is_reused;
     bool has_changed = err_has(err, ERR_CODE_CONFLICT) || err_has(err, ERR_CODE_BUSY);
     if ((may_be_stale || has_changed) && slot->retries++ < PULL_RETRIES) {
