@@ -134,6 +134,15 @@ static int find_read(struct find *find)
     return wait;
 }
 
+/* Of a file in a slot of another storage no header is here: deleted before it came, or damage. Who may not
+ * ask the others says what is true in either case: it is not here. */
+static bool is_not_here(const struct find *find, err_t err)
+{
+    bool is_foreign = find->fid.identity.origin != find->store->config.machine;
+    return find->local_only && !find->is_by_identity && is_foreign && find->fid.is_packed
+           && !find->object.has_home_header && err_has(err, ERR_CODE_CORRUPT);
+}
+
 static int find_opened(struct machine *machine)
 {
     struct find *find = find_of(machine);
@@ -146,6 +155,8 @@ static int find_opened(struct machine *machine)
         return machine_fail(machine, ERR(UNAVAILABLE, 0));
     if (find_may_heal(find, err))
         return find_heal(find, err);
+    if (is_not_here(find, err))
+        err = (err_t){err.site, ERR_CODE_NOT_FOUND, 0};
     if (!err_is(err))
         err = find_check(find);
     return err_is(err) ? machine_fail(machine, err) : find_read(find);
