@@ -174,7 +174,7 @@ class Group:
                 ip("addr", "add", "10.77.0.1/24", "dev", "bridge0")
                 ip("link", "set", "bridge0", "up")
         self.tracker_address = f"{host}:{free_port(host)}"
-        self.tracker = Process(["tracker", "--listen", self.tracker_address, "--insecure-listen"],
+        self.tracker = Process(["tracker", "--listen", self.tracker_address, "--insecure-listen", "--claim", "10s"],
             os.path.join(root, "tracker.log"))
         self.storages = [Storage(self, number + 1, flags, descriptors) for number in range(count)]
 
