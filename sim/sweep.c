@@ -22,13 +22,15 @@ void sim_attempt_arm(struct sim_attempt *attempt, struct io *io)
 
 bool sim_attempt_disarm(struct sim_attempt *attempt)
 {
-    CHECK(attempt->armed);
+    if (!attempt->armed)
+        return attempt->fired;
     struct refusal *held = &attempt->armed->ledger.refusal;
     struct sim_refusal *ops = sim_node_refusal(sim_loop_node(attempt->armed));
-    bool fired = attempt->what == SIM_SWEEP_HELD ? held->fired : ops->fired;
+    attempt->fired = attempt->what == SIM_SWEEP_HELD ? held->fired : ops->fired;
     held->countdown = ops->countdown = 0;
     held->for_ever = ops->for_ever = false;
-    return fired;
+    attempt->armed = NULL;
+    return attempt->fired;
 }
 
 static void check_ledgers(struct sim_world *world)

@@ -20,12 +20,14 @@ struct sim_attempt {
     bool for_ever;
     uint32_t kinds; /* as in struct sim_refusal */
     int error;
-    struct io *armed;
+    struct io *armed; /* NULL once it was disarmed: the loop may be gone by then */
+    bool fired;
 };
 
 /** Begin to count: the scenario calls this when its set-up is done, once. */
 void sim_attempt_arm(struct sim_attempt *attempt, struct io *io);
-/** Stop refusing, so that the scenario can look at what is left. Whether a refusal fired. */
+/** Stop refusing, so that the scenario can look at what is left; before it frees the loop. Whether a
+ * refusal fired. */
 bool sim_attempt_disarm(struct sim_attempt *attempt);
 
 struct sim_sweep {

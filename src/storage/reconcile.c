@@ -394,9 +394,9 @@ err_t reconcile_open(struct reconcile *reconcile, struct storage *storage)
 
 void reconcile_run(struct reconcile *reconcile)
 {
-    struct storage_loop *first = &reconcile->storage->loops[0];
     if (!reconcile->is_open || reconcile->is_ticking)
         return;
+    struct storage_loop *first = &reconcile->storage->loops[0];
     reconcile->is_ticking = true;
     if (reconcile_is_filled(reconcile)) /* else it is due */
         reconcile->next_ns = io_now(first->io) + reconcile->storage->config.compare_interval_ns;
