@@ -342,8 +342,7 @@ static void on_tick(struct net_tick *tick, uint64_t now_ns)
 
 uint64_t reconcile_bytes(void)
 {
-    return sizeof(struct unit_walk_memory) + RECONCILE_EXTRAS * sizeof(struct unit_file)
-           + FRAME_DATA_MAX + 3 * RECONCILE_POSITIONS * sizeof(struct unit_position);
+    return FRAME_DATA_MAX + 3 * RECONCILE_POSITIONS * sizeof(struct unit_position);
 }
 
 static err_t take(struct reconcile *reconcile, struct mem *mem)
@@ -357,11 +356,6 @@ static err_t take(struct reconcile *reconcile, struct mem *mem)
     }
     TRY(mem_take(mem, &reconcile->owner, FRAME_DATA_MAX, 0, &block));
     reconcile->sheet = block;
-    TRY(mem_take(mem, &reconcile->owner, sizeof(struct unit_walk_memory), 0, &block));
-    reconcile->memory = block;
-    TRY(mem_take(mem, &reconcile->owner, RECONCILE_EXTRAS * sizeof(struct unit_file), 0, &block));
-    reconcile->extras = block;
-    block = reconcile->sheet;
     reconcile->link.data = block;
     reconcile->link.capacity = FRAME_DATA_MAX;
     return ERR_OK;
@@ -369,8 +363,6 @@ static err_t take(struct reconcile *reconcile, struct mem *mem)
 
 static void give(struct reconcile *reconcile, struct mem *mem)
 {
-    mem_give(mem, reconcile->extras);
-    mem_give(mem, reconcile->memory);
     mem_give(mem, reconcile->sheet);
     mem_give(mem, reconcile->least.rows);
     mem_give(mem, reconcile->theirs.rows);

@@ -18,9 +18,7 @@
  * A file that is missing here, and whose id is older than what is known here of its home source, was
  * deleted here, or lost: it is brought back only if the member's positions were not behind ours of the
  * moment before, or if nothing at all is kept here of that source and this storage is being filled. What a
- * member does not have is never deleted here, unless it shows a tombstone; or unless this storage is being
- * filled, because it missed records that it will never see: then a file is deleted that the member, asked
- * for it, does not know although it has heard of all ids up to that one (its watermark). */
+ * member does not have is never deleted here, unless it shows a tombstone. */
 #ifndef CAIRN_STORAGE_RECONCILE_H
 #define CAIRN_STORAGE_RECONCILE_H
 
@@ -28,7 +26,6 @@
 #include "storage/intake.h"
 #include "storage/object.h"
 #include "storage/peer_link.h"
-#include "storage/unit_walk.h"
 #include "wire/unit.h"
 
 struct storage;
@@ -38,7 +35,6 @@ struct storage_loop;
 enum {
     RECONCILE_TAKES = 3, /* less than PULL_SLOTS: clients' operations find one */
     RECONCILE_POSITIONS = 2048,
-    RECONCILE_EXTRAS = 64,        /* own files looked at in one step */
     RECONCILE_LOOKS = 6,          /* at a unit that differs, after it was gone through */
     RECONCILE_PAUSE_MS = 400,     /* between two looks */
     RECONCILE_PATIENCE_MS = 3000, /* for the member to pass our positions */
@@ -130,12 +126,7 @@ struct reconcile {
     struct unit_file file;
     struct object object;
     struct intake delete;
-    bool is_delete_out, is_extra;
-    /* own files that the member may not have */
-    struct unit_walk walk;
-    struct unit_walk_memory *memory;
-    struct unit_file *extras;
-    uint32_t extra_count, extra_at;
+    bool is_delete_out;
     struct reconcile_take takes[RECONCILE_TAKES];
     int64_t tokens; /* bytes that may be taken now; negative: taken ahead */
     uint64_t token_ns, wake_ns;

@@ -5,7 +5,6 @@
  *   SOURCE -> UNITS -> COMPARE -> INVENTORY -> FILES <-> LOOK -> SEEN -> TAKE | DELETE
  *     ^         ^         |  ^                   |
  *     |         |---------'  `---- SETTLE <------'      once more: is it equal now?
- *     |         |                     `-> WALK -> EXTRA -> ASKED -> DELETE        filling only
  *     `---------' */
 #include "base/units.h"
 #include "storage/reconcile_parts.h"
@@ -26,9 +25,6 @@ enum {
     VISIT_TAKE,
     VISIT_DELETED,
     VISIT_SETTLE,
-    VISIT_WALK,
-    VISIT_EXTRA,
-    VISIT_ASKED,
     VISIT_UNWIND,
     VISIT_HUNG_UP,
     VISIT_DONE,
@@ -413,7 +409,7 @@ static int visit_deleted(struct machine *machine)
         visit->sums.failed++;
     else
         visit->sums.deleted++;
-    return visit->is_extra ? VISIT_EXTRA : VISIT_FILES;
+    return VISIT_FILES;
 }
 
 /* ---- taking ---- */
@@ -485,7 +481,6 @@ static int visit_seen(struct machine *machine)
         !is_here && !err_has(err, ERR_CODE_NOT_FOUND) && !err_has(err, ERR_CODE_CORRUPT);
     if (is_no_answer)
         return give_up(visit, err);
-    visit->is_extra = false;
     if (file->flags & UNIT_FILE_DELETED)
         return is_here ? begin_delete(visit) : VISIT_FILES;
     if (is_here)
@@ -510,91 +505,8 @@ static int visit_settle(struct machine *machine)
     struct reconcile *visit = visit_of(machine);
     if (has_takes(visit))
         return wait_in(visit, VISIT_SETTLE, NS_PER_HOUR);
-    visit->walk.cursor = 0;
     visit->from = visit->unit;
-    return visit->is_filling ? VISIT_WALK : VISIT_UNITS;
-}
-
-/* ---- files that are here and not there: this storage missed their delete ---- */
-
-static bool see_own(struct unit_walk *walk, const struct unit_file *file)
-{
-    struct reconcile *visit = walk->context;
-    const struct unit_position *row =
-        reconcile_row(&visit->theirs, visit->key.machine, visit->key.mount, visit->key.stream);
-    bool is_heard = row && file->identity.clock <= row->watermark;
-    if ((file->flags & UNIT_FILE_DELETED) || !is_heard)
-        return true;
-    if (visit->extra_count == RECONCILE_EXTRAS)
-        return false;
-    visit->extras[visit->extra_count++] = *file;
-    return true;
-}
-
-static void walked(struct unit_walk *walk)
-{
-    struct reconcile *visit = walk->context;
-    machine_arrive(&visit->machine);
-}
-
-static int visit_walk(struct machine *machine)
-{
-    struct reconcile *visit = visit_of(machine);
-    uint64_t cursor = visit->walk.cursor;
-    visit->extra_count = visit->extra_at = 0;
-    visit->walk = (struct unit_walk){.store = &visit->loop->store,
-        .stream = visit->stream,
-        .source = visit->key,
-        .unit = visit->unit,
-        .cursor = cursor,
-        .memory = visit->memory,
-        .see = see_own,
-        .done = walked,
-        .context = visit};
-    int wait = machine_wait_in(machine, VISIT_EXTRA, 1);
-    unit_walk_start(&visit->walk);
-    return wait;
-}
-
-static int ask_for(struct reconcile *visit, const struct unit_file *file)
-{
-    struct writer fields;
-    uint8_t home[24];
-    if (!begin(visit, &fields))
-        return give_up(visit, ERR(UNAVAILABLE, 0));
-    place_encode(&file->home, home);
-    msg_fetch_encode(&(struct msg_fetch){.clock = file->identity.clock,
-                         .origin = file->identity.origin,
-                         .suffix = span_of(file->identity.suffix, SUFFIX_FIELD),
-                         .home = span_of(home, sizeof home),
-                         .head_only = 1},
-        &fields);
-    return ask(visit, VISIT_ASKED, MSG_FETCH, &fields);
-}
-
-static int visit_extra(struct machine *machine)
-{
-    struct reconcile *visit = visit_of(machine);
-    err_t err = visit->walk.machine.err;
-    if (err_is(err) || is_ending(visit))
-        return give_up(visit, err_is(err) ? err : ERR(CANCELLED, 0));
-    if (visit->extra_at < visit->extra_count)
-        return ask_for(visit, &visit->extras[visit->extra_at++]);
-    return visit->walk.cursor != 0 ? VISIT_WALK : VISIT_UNITS;
-}
-
-static int visit_asked(struct machine *machine)
-{
-    struct reconcile *visit = visit_of(machine);
-    err_t err = visit->link.err;
-    if (!err_is(err) || err_has(err, ERR_CODE_CORRUPT))
-        return VISIT_EXTRA; /* it has it, or cannot tell */
-    if (!err_has(err, ERR_CODE_NOT_FOUND))
-        return give_up(visit, err);
-    visit->file = visit->extras[visit->extra_at - 1];
-    visit->file.version.counter++; /* of the delete that was missed: nobody will compare it */
-    visit->is_extra = true;
-    return begin_delete(visit);
+    return VISIT_UNITS;
 }
 
 /* ---- the way out ---- */
@@ -642,14 +554,8 @@ static const struct stage visit_stages[VISIT_STAGES] = {
     [VISIT_SEEN] = {"seen", visit_seen, BIT(VISIT_FILES) | BIT(VISIT_TAKE) | BIT(VISIT_DELETED),
         5000},
     [VISIT_TAKE] = {"take", visit_take, BIT(VISIT_TAKE) | BIT(VISIT_FILES), 60000},
-    [VISIT_DELETED] = {"deleted", visit_deleted,
-        BIT(VISIT_DELETED) | BIT(VISIT_FILES) | BIT(VISIT_EXTRA), 60000},
-    [VISIT_SETTLE] = {"settle", visit_settle,
-        BIT(VISIT_SETTLE) | BIT(VISIT_UNITS) | BIT(VISIT_WALK), 60000},
-    [VISIT_WALK] = {"walk", visit_walk, BIT(VISIT_EXTRA), 0},
-    [VISIT_EXTRA] = {"extra", visit_extra, BIT(VISIT_ASKED) | BIT(VISIT_WALK) | BIT(VISIT_UNITS),
-        60000},
-    [VISIT_ASKED] = {"asked", visit_asked, BIT(VISIT_EXTRA) | BIT(VISIT_DELETED), 30000},
+    [VISIT_DELETED] = {"deleted", visit_deleted, BIT(VISIT_DELETED) | BIT(VISIT_FILES), 60000},
+    [VISIT_SETTLE] = {"settle", visit_settle, BIT(VISIT_SETTLE) | BIT(VISIT_UNITS), 60000},
     [VISIT_UNWIND] = {"unwind", visit_unwind, BIT(VISIT_HUNG_UP), 0},
     [VISIT_HUNG_UP] = {"hung-up", visit_hung_up, BIT(VISIT_HUNG_UP) | BIT(VISIT_DONE), 60000},
     [VISIT_DONE] = {"done", visit_done, 0, 0},
