@@ -170,10 +170,11 @@ static void home_at_the_end(struct io *here, struct io_message *message)
     reconcile->next_ns = sums->ended_ns + pause_ns;
     if (sums->taken + sums->deleted + sums->remaining + sums->failed > 0 || reconcile->is_filling)
         EVENT(&first->log, INFO, "reconciled", &first->owner,
-            EVENT_NUMBER("members", sums->members), EVENT_NUMBER("units", sums->units),
-            EVENT_NUMBER("differed", sums->differed), EVENT_NUMBER("taken", sums->taken),
-            EVENT_NUMBER("repaired", sums->repaired), EVENT_NUMBER("deleted", sums->deleted),
-            EVENT_NUMBER("remaining", sums->remaining),
+            EVENT_NUMBER("members", sums->members),
+            EVENT_NUMBER("members_failed", sums->members_failed), EVENT_ERR(reconcile->failure),
+            EVENT_NUMBER("units", sums->units), EVENT_NUMBER("differed", sums->differed),
+            EVENT_NUMBER("taken", sums->taken), EVENT_NUMBER("repaired", sums->repaired),
+            EVENT_NUMBER("deleted", sums->deleted), EVENT_NUMBER("remaining", sums->remaining),
             EVENT_DURATION("took", sums->ended_ns - sums->started_ns));
 }
 
@@ -317,6 +318,7 @@ static void begin_pass(struct reconcile *reconcile)
     reconcile->members = first->members;
     reconcile->member_at = 0;
     reconcile->has_least = false;
+    reconcile->failure = ERR_OK;
     reconcile->asked = 0;
     reconcile->loop = first;
     reconcile->sums = (struct reconcile_sums){.started_ns = io_now(first->io)};

@@ -38,6 +38,7 @@ enum {
     RECONCILE_LOOKS = 6,          /* at a unit that differs, after it was gone through */
     RECONCILE_PAUSE_MS = 400,     /* between two looks */
     RECONCILE_PATIENCE_MS = 3000, /* for the member to pass our positions */
+    RECONCILE_BUSY_MAX = 50,      /* answers BUSY to one question */
     RECONCILE_RETRY_S = 5,        /* when a filling pass failed */
 };
 
@@ -106,6 +107,7 @@ struct reconcile {
         RECONCILE_COMPARES, /* with the member */
     } errand;               /* of the visit */
     uint64_t scrub_pass;
+    err_t failure;     /* why the last member could not be gone through */
     bool is_behind_us; /* the member has not passed our positions */
     bool has_least;
     uint32_t
@@ -121,7 +123,7 @@ struct reconcile {
     uint32_t page_at, page_count;
     bool is_new_page;
     uint64_t unit, counted; /* under work; up to which units were counted */
-    uint32_t looks;
+    uint32_t looks, busy;
     uint64_t cursor; /* INVENTORY */
     struct unit_file file;
     struct object object;

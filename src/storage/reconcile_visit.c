@@ -90,6 +90,7 @@ static void on_tick(struct net_tick *tick, uint64_t now_ns)
 static int give_up(struct reconcile *visit, err_t err)
 {
     visit->has_failed = true;
+    visit->failure = err;
     return machine_fail(&visit->machine, err);
 }
 
@@ -104,6 +105,22 @@ static int ask(struct reconcile *visit, int next, uint8_t type, const struct wri
     int wait = machine_wait_in(&visit->machine, next, 1);
     peer_link_ask(&visit->link, type, fields, &visit->machine);
     return wait;
+}
+
+/* A limit of the member was reached: it is asked again, a little later. */
+static bool is_busy(struct reconcile *visit)
+{
+    if (err_has(visit->link.err, ERR_CODE_BUSY) && visit->busy < RECONCILE_BUSY_MAX) {
+        visit->busy++;
+        return true;
+    }
+    visit->busy = 0;
+    return false;
+}
+
+static int ask_again(struct reconcile *visit, int stage)
+{
+    return wait_in(visit, stage, RECONCILE_PAUSE_MS / 2 * NS_PER_MS);
 }
 
 static struct span answer_of(const struct reconcile *visit)
@@ -168,6 +185,8 @@ static err_t take_positions(struct reconcile *visit)
 static int visit_passed(struct machine *machine)
 {
     struct reconcile *visit = visit_of(machine);
+    if (is_busy(visit))
+        return ask_again(visit, VISIT_ASK);
     err_t err = take_positions(visit);
     if (err_is(err))
         return give_up(visit, err);
@@ -286,6 +305,8 @@ static int differs(struct reconcile *visit)
 static int visit_compare(struct machine *machine)
 {
     struct reconcile *visit = visit_of(machine);
+    if (visit->is_new_page && is_busy(visit))
+        return ask_again(visit, VISIT_UNITS);
     err_t err = visit->is_new_page ? take_units(visit) : ERR_OK;
     if (err_is(err))
         return give_up(visit, err);
@@ -350,6 +371,8 @@ static bool is_of_unit(const struct reconcile *visit, const struct unit_file *fi
 static int visit_files(struct machine *machine)
 {
     struct reconcile *visit = visit_of(machine);
+    if (visit->page_at == 0 && is_busy(visit))
+        return ask_again(visit, VISIT_INVENTORY);
     err_t err = visit->page_at == 0 ? take_inventory(visit) : ERR_OK;
     if (err_is(err))
         return give_up(visit, err);
@@ -568,7 +591,7 @@ void reconcile_visit(struct reconcile *reconcile, enum reconcile_errand errand)
     struct storage_loop *loop = reconcile->loop;
     reconcile->errand = errand;
     reconcile->source_at = 0;
-    reconcile->unit = reconcile->looks = 0;
+    reconcile->unit = reconcile->looks = reconcile->busy = 0;
     reconcile->is_waiting = reconcile->is_delete_out = false;
     reconcile->object.store = NULL;
     reconcile->token_ns = io_now(loop->io);
