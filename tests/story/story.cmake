@@ -10,8 +10,8 @@ set_tests_properties(store_swarm_low store_swarm_high store_swarm_large PROPERTI
 cairn_test(store_canary SOURCES story/canary_test.c LINKS cairn_sim_store TIMEOUT 300)
 
 # The swarm of whole clusters, in two halves; the verb is tested with it.
-add_test(NAME cluster_swarm_low COMMAND cairn sim --no-mirrors --seeds 1-500)
-add_test(NAME cluster_swarm_high COMMAND cairn sim --no-mirrors --seeds 501-1000)
+add_test(NAME cluster_swarm_low COMMAND cairn sim --no-mirrors --seeds 1-400)
+add_test(NAME cluster_swarm_high COMMAND cairn sim --no-mirrors --seeds 401-800)
 set_tests_properties(cluster_swarm_low cluster_swarm_high PROPERTIES TIMEOUT 1200 LABELS story)
 
 # A mistake is put into one source file; the swarm has to find it within so many seeds. No semicolons in
