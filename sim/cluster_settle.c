@@ -2,6 +2,7 @@
 
 #include <stdarg.h>
 
+#include "base/text.h"
 #include "base/units.h"
 #include "sim/cluster_digest.h"
 #include "sim/mem.h"
@@ -57,11 +58,13 @@ static bool is_same(const struct cluster_call *a, const struct cluster_call *b)
 static void describe(const struct cluster_call *call, char *text, size_t size)
 {
     const struct msg_found *found = &call->op.reply.found;
+    struct text bounded;
+    text_init(&bounded, text, size);
     if (err_is(call->err))
-        (void)snprintf(text, size, "%s (%s)", err_name(call->err.code), call->op.sentence);
+        text_add(&bounded, "%s (%s)", err_name(call->err.code), call->op.sentence);
     else
-        (void)snprintf(text, size, "version %llu.%u, %zu bytes",
-            (unsigned long long)found->version.counter, found->version.machine, call->found_size);
+        text_add(&bounded, "version %llu.%u, %zu bytes", (unsigned long long)found->version.counter,
+            found->version.machine, call->found_size);
 }
 
 static bool is_lost(const struct cluster_settle *settle, const struct cluster_call *call)
