@@ -5,63 +5,63 @@ static const char busy[] = "HTTP/1.1 503 Service Unavailable\r\nConnection: clos
                            "Content-Length: 48\r\n\r\n"
                            "{\"status\":503,\"error\":\"too many connections\"}   ";
 
-/* False: connection_max of them are there. */
-static bool serve_accepted(struct net_listener *listener, struct io_handle *socket)
+static struct http_server *server_of(const struct exchange_connection *c)
 {
-    struct http_connection *c = http_connection_open(listener->config.context);
-    if (c)
-        http_connection_attach(c, socket, &listener->peer);
-    return c != NULL;
+    return CONTAINER_OF(exchange_server_of(c), struct http_server, exchange);
 }
+
+static enum exchange_head read_head(struct exchange_connection *exchange, struct span unread)
+{
+    struct http_connection *c = http_connection_of(exchange);
+    struct http_head head;
+    size_t size;
+    int status = http_head_parse(unread, &c->scanned, &head, &size);
+    if (status == HTTP_NEED_MORE)
+        return EXCHANGE_NEED_MORE;
+    c->scanned = 0;
+    if (status > 0) {
+        http_refuse(exchange, (unsigned)status);
+        return EXCHANGE_NONE;
+    }
+    c->is_continue_told = false;
+    c->request.head = head;
+    c->request.server = server_of(exchange);
+    c->request.chunked = (struct http_chunked){0};
+    exchange_open(exchange, size, head.is_chunked || head.content_length > 0, head.content_length);
+    return EXCHANGE_OPEN;
+}
+
+static void serve(struct exchange *exchange)
+{
+    struct http_request *request = http_request_of(exchange);
+    request->server->config.on_request(request->server, request);
+}
+
+static bool head_is_late(struct exchange_connection *c)
+{
+    http_refuse(c, 408);
+    accepted_kick(&c->accepted);
+    return false;
+}
+
+static const struct exchange_kind http_kind = {
+    .accepted = EXCHANGE_ACCEPTED("http", struct http_connection),
+    .exchange_offset = offsetof(struct http_connection, request.exchange),
+    .read_head = read_head,
+    .serve = serve,
+    .read_body = http_read_body,
+    .body_lacks = http_tell_continue,
+    .head_moved = http_head_moved,
+    .head_is_late = head_is_late,
+    .refuse_busy = http_refuse_busy,
+};
 
 err_t http_server_start(
     struct http_server *server, struct net_loop *loop, const struct http_server_config *config)
 {
-    *server = (struct http_server){.loop = loop, .config = *config};
-    list_init(&server->live);
-    owner_open(&server->owner, "http-listener", DIRECTION_CLIENT, io_now(loop->io));
-    TRY(pool_init(&server->connections, loop->mem, &loop->io->ledger, "http.connections",
-        sizeof(struct http_connection), config->connection_max, 0, &server->owner));
-    server->connections.life = LIFE_CONNECTION;
-    err_t err = listener_start(&server->listener, loop, &server->owner,
-        &(struct net_listener_config){.address = config->address,
-            .listen_index = config->listen_index,
-            .listen_count = config->listen_count,
-            .refusal = span_of(busy, sizeof busy - 1),
-            .accepted = serve_accepted,
-            .context = server});
-    if (err_is(err))
-        pool_fini(&server->connections);
-    return err;
-}
-
-void http_server_drain(struct http_server *server)
-{
-    if (server->is_draining)
-        return;
-    server->is_draining = true;
-    listener_drain(&server->listener);
-    LIST_EACH (node, &server->live)
-        http_connection_kick(CONTAINER_OF(node, struct http_connection, link));
-}
-
-void http_server_cut(struct http_server *server)
-{
-    http_server_drain(server);
-    LIST_EACH (node, &server->live)
-        http_connection_cut(CONTAINER_OF(node, struct http_connection, link));
-}
-
-bool http_server_is_idle(const struct http_server *server)
-{
-    return server->connection_count == 0 && listener_is_idle(&server->listener);
-}
-
-void http_server_fini(struct http_server *server)
-{
-    CHECK(http_server_is_idle(server));
-    pool_fini(&server->connections);
-    owner_close(&server->owner);
+    *server = (struct http_server){.config = *config};
+    return exchange_server_start(
+        &server->exchange, loop, &http_kind, &config->exchange, span_of(busy, sizeof busy - 1));
 }
 
 uint64_t http_server_bytes(uint32_t connection_max)

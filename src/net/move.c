@@ -1,44 +1,17 @@
-/* A connection goes to another loop of the process, because the object of its request is served
- * there. The connection is quiet (nothing is out, no other request), so the other loop may read all
- * of it while this one keeps its hands off:
- *
- *   here                       the other loop
- *   release the descriptor
- *   MOVE_ASKED  -------------> take slots and buffers, copy, adopt the descriptor, on_request()
- *               <------------- is_taken
- *   give everything back       (not taken: adopt the descriptor again, answer BUSY, go on) */
+/* What a connection of the native protocol takes along to another loop (accepted_move.c): its
+ * handshake, the bytes that were not read, and the request that makes it move. */
 #include "net/connection.h"
 
-static void move_arrived(struct io *here, struct io_message *message);
-static void move_answered(struct io *here, struct io_message *message);
-
-bool move_is_ready(const struct net_connection *connection)
+void connection_leave(struct accepted *accepted)
 {
-    return connection->request_count == 1 && stream_is_flushed(&connection->stream)
-           && !io_op_is_out(&connection->stream.recv);
+    request_close(net_connection_of(accepted)->moving);
 }
 
-void move_ask(struct net_connection *connection)
+void connection_stay(struct accepted *accepted)
 {
-    struct io *here = connection->server->loop->io;
-    struct net_move *move = &connection->move;
-    const struct net_input *input = &connection->stream.input;
-    CHECK(!input->has_frame && !input->large && input->skip_size == 0);
-    move->stage = MOVE_ASKED;
-    move->fd = io_handle_release(here, &connection->stream.socket);
-    move->message.deliver = move_arrived;
-    io_post(here, move->to->loop->io, &move->message);
-}
-
-void move_resume(struct net_connection *connection)
-{
-    struct net_move *move = &connection->move;
-    CHECK(move->stage == MOVE_REFUSED);
-    io_handle_adopt(connection->server->loop->io, &connection->stream.socket, move->fd,
-        &connection->machine.owner, LIFE_CONNECTION);
-    move->stage = MOVE_NONE;
-    net_reply_error(move->request, ERR(BUSY, 0), (struct version){});
-    net_request_end(move->request);
+    struct net_request *request = net_connection_of(accepted)->moving;
+    net_reply_error(request, ERR(BUSY, 0), (struct version){});
+    net_request_end(request);
 }
 
 /* ---- on the other loop ---- */
@@ -72,15 +45,14 @@ static struct net_buffer *copy_frame(struct net_input *to, const struct net_requ
 static void copy_state(struct net_connection *to, const struct net_connection *from)
 {
     to->handshake = from->handshake;
-    to->machine.owner.peer_machine = from->machine.owner.peer_machine;
     to->is_body_open = from->is_body_open;
     to->body_id = from->body_id;
-    to->is_input_over = from->is_input_over;
+    to->accepted.is_input_over = from->accepted.is_input_over;
     to->fault = from->fault;
     to->is_fault_told = from->is_fault_told;
 }
 
-static struct net_request *copy_request(
+static void copy_request(
     struct net_connection *to, const struct net_request *from, struct net_buffer *buffer)
 {
     struct net_request *request = request_open(to);
@@ -91,51 +63,30 @@ static struct net_request *copy_request(
     request->has_more = from->has_more;
     if (to->is_body_open)
         to->body = request;
-    return request;
 }
 
-/* False: no room, nothing has changed but a connection that ends by itself. */
-static bool move_take(struct net_server *here, const struct net_connection *from)
+bool connection_take(struct accepted *accepted, struct accepted *accepted_from)
 {
-    if (here->is_draining)
-        return false;
-    struct net_connection *to = connection_open(here);
-    if (!to)
-        return false;
+    struct net_connection *to = net_connection_of(accepted);
+    const struct net_connection *from = net_connection_of(accepted_from);
+    struct net_input *input = &accepted->stream.input;
     struct net_buffer *buffer = NULL;
-    if (copy_unread(&to->stream.input, &from->stream.input))
-        buffer = copy_frame(&to->stream.input, from->move.request);
+    if (copy_unread(input, &accepted_from->stream.input))
+        buffer = copy_frame(input, from->moving);
     if (buffer)
-        to->spare = pool_take(&here->requests, &to->machine.owner);
+        to->spare = pool_take(&net_server_of(to)->requests, &accepted->machine.owner);
     if (!to->spare) {
         net_buffer_drop(&buffer);
-        connection_cut(to);
         return false;
     }
     copy_state(to, from);
-    io_handle_adopt(
-        here->loop->io, &to->stream.socket, from->move.fd, &to->machine.owner, LIFE_CONNECTION);
-    struct net_request *request = copy_request(to, from->move.request, buffer);
-    here->config.on_request(here, request);
+    copy_request(to, from->moving, buffer);
     return true;
 }
 
-static void move_arrived(struct io *here, struct io_message *message)
+void connection_taken(struct accepted *accepted)
 {
-    struct net_move *move = CONTAINER_OF(message, struct net_move, message);
-    const struct net_connection *from = CONTAINER_OF(move, struct net_connection, move);
-    move->is_taken = move_take(move->to, from);
-    message->deliver = move_answered;
-    io_post(here, from->server->loop->io, message);
-}
-
-/* ---- back on the first ---- */
-
-static void move_answered(struct io *here, struct io_message *message)
-{
-    struct net_move *move = CONTAINER_OF(message, struct net_move, message);
-    struct net_connection *connection = CONTAINER_OF(move, struct net_connection, move);
-    (void)here;
-    move->stage = move->is_taken ? MOVE_ACCEPTED : MOVE_REFUSED;
-    connection_kick(connection);
+    struct net_connection *c = net_connection_of(accepted);
+    struct net_server *server = net_server_of(c);
+    server->config.on_request(server, CONTAINER_OF(c->requests.next, struct net_request, link));
 }

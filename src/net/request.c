@@ -9,13 +9,13 @@ struct net_request *request_open(struct net_connection *connection)
     connection->spare = NULL;
     *request = (struct net_request){.role = connection->handshake.hello.role,
         .machine = connection->handshake.hello.machine,
-        .owner = &connection->machine.owner,
-        .server = connection->server,
+        .owner = &connection->accepted.machine.owner,
+        .server = net_server_of(connection),
         .connection = connection,
-        .connection_number = connection->number,
+        .connection_number = connection->accepted.number,
         .out = {.left = reply_left}};
     list_push_back(&connection->requests, &request->link);
-    connection->request_count++;
+    connection->accepted.request_count++;
     return request;
 }
 
@@ -23,11 +23,11 @@ static void request_release(struct net_request *request)
 {
     struct net_connection *connection = request->connection;
     list_remove(&request->link);
-    connection->request_count--;
+    connection->accepted.request_count--;
     net_buffer_drop(&request->buffer);
-    connection->stream.read_since_ns = io_now(connection->server->loop->io);
-    pool_give(&connection->server->requests, request);
-    connection_kick(connection);
+    connection->accepted.stream.read_since_ns = io_now(connection->accepted.acceptor->loop->io);
+    pool_give(&net_server_of(connection)->requests, request);
+    accepted_kick(&connection->accepted);
 }
 
 void request_close(struct net_request *request)
@@ -45,7 +45,7 @@ void net_request_next_data(struct net_request *request, void (*wake)(struct net_
     CHECK(request->connection->body == request);
     request->data = span_of(NULL, 0);
     request->wake = wake;
-    connection_kick(request->connection);
+    accepted_kick(&request->connection->accepted);
 }
 
 void request_fail_body(struct net_request *request, err_t err)
@@ -84,8 +84,8 @@ void net_reply(struct net_request *request, uint8_t type, uint16_t flags,
     CHECK(!request->is_ended && !request->sent);
     out_frame_seal(&request->out, type, flags, request->frame.request, fields, data, data_count);
     request->sent = sent;
-    output_queue(&request->connection->stream.output, &request->out);
-    connection_kick(request->connection);
+    output_queue(&request->connection->accepted.stream.output, &request->out);
+    accepted_kick(&request->connection->accepted);
 }
 
 void net_reply_error(struct net_request *request, err_t err, struct version version)
@@ -109,19 +109,18 @@ void net_request_end(struct net_request *request)
     if (!out_frame_is_queued(&request->out))
         request_release(request);
     else
-        connection_kick(connection);
+        accepted_kick(&connection->accepted);
 }
 
 bool net_request_is_gone(const struct net_request *request)
 {
-    return stream_is_lost(&request->connection->stream);
+    return stream_is_lost(&request->connection->accepted.stream);
 }
 
 void net_request_move(struct net_request *request, struct net_server *to)
 {
     struct net_connection *connection = request->connection;
-    CHECK(connection->move.stage == MOVE_NONE && to->loop != request->server->loop);
     CHECK(!request->is_ended && !request->wake && !out_frame_is_queued(&request->out));
-    connection->move = (struct net_move){.to = to, .request = request, .stage = MOVE_WANTED};
-    connection_kick(connection);
+    connection->moving = request;
+    accepted_move_to(&connection->accepted, &to->acceptor);
 }

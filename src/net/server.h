@@ -18,9 +18,9 @@
 #ifndef CAIRN_NET_SERVER_H
 #define CAIRN_NET_SERVER_H
 
+#include "net/acceptor.h"
 #include "net/error.h"
 #include "net/handshake.h"
-#include "net/listener.h"
 #include "net/loop.h"
 #include "net/output.h"
 #include "wire/msg.h"
@@ -46,18 +46,13 @@ struct net_server_config {
 };
 
 struct net_server {
-    struct net_loop *loop;
+    struct acceptor acceptor;
     struct net_server_config config;
     struct io_address address; /* that we listen on */
-    struct owner owner;        /* "listener": of the listening socket and of connection slots */
-    struct pool connections, requests;
-    struct list live; /* every net_connection */
-    uint32_t connection_count;
-    uint64_t opened;                      /* connections so far: their numbers */
+    struct owner owner;        /* of request slots */
+    struct pool requests;
     uint64_t handshakes, requests_served; /* counters */
-    struct net_listener listener;
-    struct out_frame refusal; /* what one above connection_max is told */
-    bool is_draining;
+    struct out_frame refusal;             /* what one above connection_max is told */
 };
 
 /** Listen, and serve from the next turn of the loop. To be called before the loop runs.
@@ -67,13 +62,22 @@ MUST err_t net_server_start(
 
 /** Accept nobody and no request any more; requests end, open bodies are read to their end, replies
  * leave, then connections close. Turn the loop until net_server_is_idle(). */
-void net_server_drain(struct net_server *server);
+static inline void net_server_drain(struct net_server *server)
+{
+    acceptor_drain(&server->acceptor);
+}
 
 /** Cut every connection now: nothing more is read or sent; requests still have to end. */
-void net_server_cut(struct net_server *server);
+static inline void net_server_cut(struct net_server *server)
+{
+    acceptor_cut(&server->acceptor);
+}
 
 /** Nothing is held: no connection, no listener, no operation. */
-bool net_server_is_idle(const struct net_server *server);
+static inline bool net_server_is_idle(const struct net_server *server)
+{
+    return acceptor_is_idle(&server->acceptor);
+}
 
 /** Give the memory back; the server must be idle. */
 void net_server_fini(struct net_server *server);

@@ -20,7 +20,7 @@ static void change_over(struct modify *modify)
         fdfs_op_fail(op, modify->machine.err);
         return;
     }
-    op->door->loop->counters.modifies++;
+    op->door.loop->counters.modifies++;
     fdfs_op_hold(op, modify->stream, &modify->append);
 }
 
@@ -38,7 +38,7 @@ static void change_begin(struct fdfs_op *op)
         .ack = ACK_LOCAL,
         .size_known = true,
         .size = head->size};
-    modify_start(&op->file.modify, &op->door->loop->store, is_truncate ? NULL : &op->body);
+    modify_start(&op->file.modify, &op->door.loop->store, is_truncate ? NULL : &op->door.body);
 }
 
 void fdfs_change(struct fdfs_op *op)
@@ -55,7 +55,7 @@ void fdfs_edit(struct fdfs_op *op, const struct fid *fid,
     op->file.modify = (struct modify){.context = op, .on_result = nothing_to_tell, .done = done};
     op->file.modify.request = (struct modify_request){
         .fid = *fid, .mode = MODIFY_ATTRIBUTES, .ack = ACK_LOCAL, .edit = edit};
-    modify_start(&op->file.modify, &op->door->loop->store, NULL);
+    modify_start(&op->file.modify, &op->door.loop->store, NULL);
 }
 
 static err_t edit_metadata(struct modify *modify, struct span attributes, struct writer *w)
@@ -89,7 +89,7 @@ void fdfs_remove(
 {
     op->file.remove = (struct remove_file){
         .fid = *fid, .ack = ACK_LOCAL, .on_result = nothing_told, .done = done, .context = op};
-    remove_start(&op->file.remove, &op->door->loop->store);
+    remove_start(&op->file.remove, &op->door.loop->store);
 }
 
 /* FastDFS calls deleting what is not there an error. */
@@ -103,7 +103,7 @@ static void file_removed(struct remove_file *remove)
         fdfs_op_fail(op, err);
         return;
     }
-    op->door->loop->counters.deletes++;
+    op->door.loop->counters.deletes++;
     fdfs_op_hold(op, remove->stream, &remove->append);
 }
 
@@ -123,7 +123,7 @@ static void slave_gone(struct remove_file *remove)
 
 static void remove_next(struct fdfs_op *op)
 {
-    struct storage_loop *loop = op->door->loop;
+    struct storage_loop *loop = op->door.loop;
     struct fid slave;
     if (!fdfs_slave_at(op->attributes, op->slave_index, loop->store.config.group, &slave))
         fdfs_remove(op, &op->fid, file_removed);
@@ -155,7 +155,7 @@ static void name_gone(struct modify *modify)
         fdfs_op_fail(op, err_is(err) ? err : ERR(NOT_FOUND, 0));
         return;
     }
-    op->door->loop->counters.deletes++;
+    op->door.loop->counters.deletes++;
     fdfs_op_hold(op, modify->stream, &modify->append);
 }
 
@@ -171,7 +171,7 @@ static void slave_removed(struct remove_file *remove)
 
 static void slave_resolved(struct fdfs_op *op)
 {
-    struct storage_loop *loop = op->door->loop;
+    struct storage_loop *loop = op->door.loop;
     memcpy(op->name.fid.identity.suffix, op->header.identity.suffix, SUFFIX_FIELD);
     if (!fdfs_is_owner(loop, &op->name.fid))
         fdfs_op_move(op, &op->name.fid);
@@ -188,7 +188,7 @@ void fdfs_delete(struct fdfs_op *op)
         return;
     }
     op->fid = op->name.fid;
-    if (fdfs_is_owner(op->door->loop, &op->fid))
+    if (fdfs_is_owner(op->door.loop, &op->fid))
         fdfs_look(op, &op->fid, remove_next);
     else
         fdfs_op_move(op, &op->fid);

@@ -19,66 +19,25 @@ err_t fdfs_door_open(struct fdfs_door *door, struct storage_loop *loop)
     const struct storage_config *config = &loop->storage->config;
     if (config->fastdfs_address.family == 0)
         return ERR_OK;
-    *door = (struct fdfs_door){.loop = loop};
-    owner_open(&door->owner, "fastdfs", DIRECTION_OWN, io_now(loop->io));
-    list_init(&door->running);
-    err_t err = pool_init(&door->ops, &loop->mem, &loop->io->ledger, "fastdfs.operations",
-        sizeof(struct fdfs_op), config->fastdfs_request_max, 0, &door->owner);
-    if (err_is(err))
-        owner_close(&door->owner);
-    door->is_open = !err_is(err);
-    return err;
+    return door_open(&door->door, loop, "fastdfs", "fastdfs.operations", sizeof(struct fdfs_op),
+        config->fastdfs_request_max);
 }
 
 err_t fdfs_door_listen(struct fdfs_door *door)
 {
-    if (!door->is_open)
+    if (!door->door.is_open)
         return ERR_OK;
-    struct storage_loop *loop = door->loop;
-    const struct storage *storage = loop->storage;
-    const struct storage_config *config = &storage->config;
-    TRY(fdfs_server_start(&door->server, &loop->net,
-        &(struct fdfs_server_config){
-            .address = loop->index == 0 ? config->fastdfs_address : loop->command.fastdfs_address,
-            .listen_index = loop->index,
-            .listen_count = storage->loop_count,
-            .connection_max = storage->budget.fastdfs_connection_max,
-            .idle_timeout_ns = config->fastdfs_idle_timeout_ns,
-            .head_timeout_ns = 10 * NS_PER_S,
-            .send_timeout_ns = config->send_timeout_ns,
-            .on_request = on_request,
-            .role = loop}));
-    door->is_listening = true;
+    struct storage_loop *loop = door->door.loop;
+    const struct storage_config *config = &loop->storage->config;
+    struct fdfs_server_config server = {.on_request = on_request, .role = loop};
+    server.exchange =
+        door_listen(&door->door, &config->fastdfs_address, &loop->command.fastdfs_address);
+    server.exchange.connection_max = loop->storage->budget.fastdfs_connection_max;
+    server.exchange.idle_timeout_ns = config->fastdfs_idle_timeout_ns;
+    server.exchange.head_timeout_ns = 10 * NS_PER_S;
+    TRY(fdfs_server_start(&door->server, &loop->net, &server));
+    door->door.server = &door->server.exchange;
     return ERR_OK;
-}
-
-void fdfs_door_drain(struct fdfs_door *door)
-{
-    if (door->is_listening)
-        fdfs_server_drain(&door->server);
-}
-
-void fdfs_door_cut(struct fdfs_door *door)
-{
-    if (door->is_listening)
-        fdfs_server_cut(&door->server);
-}
-
-bool fdfs_door_is_idle(const struct fdfs_door *door)
-{
-    return door->running_count == 0 && (!door->is_listening || fdfs_server_is_idle(&door->server));
-}
-
-void fdfs_door_close(struct fdfs_door *door)
-{
-    if (door->is_listening)
-        fdfs_server_fini(&door->server);
-    if (door->is_open) {
-        CHECK(door->running_count == 0);
-        pool_fini(&door->ops);
-        owner_close(&door->owner);
-    }
-    door->is_open = door->is_listening = false;
 }
 
 /* ---- operations ---- */
@@ -90,53 +49,40 @@ void fdfs_refuse_request(struct storage_loop *loop, struct fdfs_request *request
     fdfs_request_end(request);
 }
 
-struct fdfs_op *fdfs_op_open(struct fdfs_door *door, struct fdfs_request *request)
+struct fdfs_op *fdfs_op_open(struct storage_loop *loop, struct fdfs_request *request)
 {
-    struct fdfs_op *op = pool_take(&door->ops, &door->owner);
-    if (!op) {
-        fdfs_refuse_request(door->loop, request, FDFS_EBUSY);
-        return NULL;
-    }
-    memset(op, 0, offsetof(struct fdfs_op, file));
-    op->door = door;
-    op->request = request;
-    request->op = op;
-    list_push_back(&door->running, &op->link);
-    door->running_count++;
+    struct fdfs_op *op =
+        door_op_open(&loop->fdfs.door, &request->exchange, offsetof(struct fdfs_op, file));
+    if (op)
+        op->request = request;
+    else
+        fdfs_refuse_request(loop, request, FDFS_EBUSY);
     return op;
-}
-
-static void op_close(struct fdfs_op *op)
-{
-    struct fdfs_door *door = op->door;
-    list_remove(&op->link);
-    door->running_count--;
-    pool_give(&door->ops, op);
 }
 
 void fdfs_op_reply(struct fdfs_op *op)
 {
     struct fdfs_request *request = op->request;
     fdfs_reply(request, FDFS_OK, span_of(op->answer, op->answer_size));
-    op_close(op);
+    door_op_close(&op->door);
     fdfs_request_end(request);
 }
 
 void fdfs_op_end(struct fdfs_op *op)
 {
     struct fdfs_request *request = op->request;
-    op_close(op);
+    door_op_close(&op->door);
     fdfs_request_end(request);
 }
 
 void fdfs_op_fail(struct fdfs_op *op, err_t err)
 {
     struct fdfs_request *request = op->request;
-    struct storage_loop *loop = op->door->loop;
+    struct storage_loop *loop = op->door.loop;
     bool is_told = op->is_told;
     if (loop->state < STATE_RUNNING && err_has(err, ERR_CODE_NOT_FOUND))
         err = ERR(UNAVAILABLE, 0); /* what it has not heard of may be elsewhere */
-    op_close(op);
+    door_op_close(&op->door);
     if (is_told)
         fdfs_request_end(request); /* cut in the middle: the client knows */
     else
@@ -146,10 +92,10 @@ void fdfs_op_fail(struct fdfs_op *op, err_t err)
 void fdfs_op_move(struct fdfs_op *op, const struct fid *fid)
 {
     struct fdfs_request *request = op->request;
-    struct storage_loop *loop = op->door->loop;
+    struct storage_loop *loop = op->door.loop;
     uint16_t owner = store_owner_loop(&loop->store, fid);
     CHECK(owner != loop->index && !op->is_told);
-    op_close(op);
+    door_op_close(&op->door);
     fdfs_request_move(request, &loop->storage->loops[owner].fdfs.server);
 }
 
@@ -162,7 +108,7 @@ static void hold_over(struct push_hold *hold)
 
 void fdfs_op_hold(struct fdfs_op *op, const struct stream *stream, const struct log_append *append)
 {
-    struct storage_loop *loop = op->door->loop;
+    struct storage_loop *loop = op->door.loop;
     if (op->ack < ACK_ONE) {
         fdfs_op_reply(op);
         return;
@@ -174,36 +120,11 @@ void fdfs_op_hold(struct fdfs_op *op, const struct stream *stream, const struct 
 
 /* ---- content ---- */
 
-static void take_piece(struct fdfs_op *op)
+static void body_begun(struct door_op *door)
 {
-    const struct fdfs_request *request = op->request;
-    op->body.data = request->data;
-    op->body.is_last = !request->has_more;
-    op->body.err = request->body_err;
-    op->door->loop->counters.bytes_in += request->data.size;
-}
-
-static void body_woken(struct fdfs_request *request)
-{
-    struct fdfs_op *op = request->op;
-    take_piece(op);
-    machine_arrive(op->body_machine);
-}
-
-static void body_next(struct body *body, struct machine *machine)
-{
-    struct fdfs_op *op = CONTAINER_OF(body, struct fdfs_op, body);
-    op->body_machine = machine;
-    body->data = span_of(NULL, 0);
-    fdfs_request_next_data(op->request, body_woken);
-}
-
-static void body_begun(struct fdfs_request *request)
-{
-    struct fdfs_op *op = request->op;
-    take_piece(op);
-    if (err_is(op->body.err))
-        fdfs_op_fail(op, op->body.err);
+    struct fdfs_op *op = CONTAINER_OF(door, struct fdfs_op, door);
+    if (err_is(door->body.err))
+        fdfs_op_fail(op, door->body.err);
     else
         op->begin(op);
 }
@@ -211,11 +132,7 @@ static void body_begun(struct fdfs_request *request)
 void fdfs_body_begin(struct fdfs_op *op, void (*begin)(struct fdfs_op *op))
 {
     op->begin = begin;
-    op->body = (struct body){.is_last = !op->request->has_more, .next = body_next};
-    if (op->request->has_more)
-        fdfs_request_next_data(op->request, body_begun);
-    else
-        begin(op);
+    door_body_begin(&op->door, body_begun);
 }
 
 /* ---- which command ---- */
@@ -230,7 +147,7 @@ err_t fdfs_choose_ack(const struct storage_loop *loop, uint8_t *ret)
 /* Changes run where the file belongs. False: the connection goes there. */
 static bool is_at_home(struct fdfs_op *op)
 {
-    if (fdfs_is_owner(op->door->loop, &op->fid))
+    if (fdfs_is_owner(op->door.loop, &op->fid))
         return true;
     fdfs_op_move(op, &op->fid);
     return false;
@@ -295,16 +212,16 @@ static err_t check(const struct storage_loop *loop, const struct fdfs_head *head
     return is_read(head->command) ? ERR_OK : fdfs_choose_ack(loop, ret_ack);
 }
 
-static void serve_file(struct fdfs_door *door, struct fdfs_request *request)
+static void serve_file(struct storage_loop *loop, struct fdfs_request *request)
 {
     struct fdfs_name name;
     uint8_t ack = 0;
-    err_t err = check(door->loop, &request->head, &name, &ack);
+    err_t err = check(loop, &request->head, &name, &ack);
     if (err_is(err)) {
-        fdfs_refuse_request(door->loop, request, fdfs_status_of(err));
+        fdfs_refuse_request(loop, request, fdfs_status_of(err));
         return;
     }
-    struct fdfs_op *op = fdfs_op_open(door, request);
+    struct fdfs_op *op = fdfs_op_open(loop, request);
     if (!op)
         return;
     op->name = name;
@@ -312,12 +229,12 @@ static void serve_file(struct fdfs_door *door, struct fdfs_request *request)
     begin(op);
 }
 
-static void serve(struct fdfs_door *door, struct fdfs_request *request)
+static void serve(struct storage_loop *loop, struct fdfs_request *request)
 {
     switch (request->head.command) {
     case FDFS_UPLOAD:
     case FDFS_UPLOAD_APPENDER:
-        fdfs_upload(door, request);
+        fdfs_upload(loop, request);
         break;
     case FDFS_UPLOAD_SLAVE:
     case FDFS_APPEND:
@@ -328,14 +245,14 @@ static void serve(struct fdfs_door *door, struct fdfs_request *request)
     case FDFS_GET_METADATA:
     case FDFS_DOWNLOAD:
     case FDFS_QUERY_FILE:
-        serve_file(door, request);
+        serve_file(loop, request);
         break;
     case FDFS_REGENERATE:
     case FDFS_LINK:
-        fdfs_refuse_request(door->loop, request, FDFS_EOPNOTSUPP);
+        fdfs_refuse_request(loop, request, FDFS_EOPNOTSUPP);
         break;
     default:
-        fdfs_refuse_request(door->loop, request, FDFS_EINVAL);
+        fdfs_refuse_request(loop, request, FDFS_EINVAL);
     }
 }
 
@@ -348,6 +265,6 @@ static void on_request(struct fdfs_server *server, struct fdfs_request *request)
     } else if (loop->phase < STORAGE_PHASE_RUNNING) {
         fdfs_refuse_request(loop, request, FDFS_EAGAIN);
     } else {
-        serve(&loop->fdfs, request);
+        serve(loop, request);
     }
 }

@@ -12,18 +12,14 @@
 #define CAIRN_STORAGE_FDFS_DOOR_H
 
 #include "net/fdfs_server.h"
+#include "storage/door.h"
 #include "storage/operation.h"
 
 struct storage_loop;
 
 struct fdfs_door {
-    struct storage_loop *loop;
+    struct door door;
     struct fdfs_server server;
-    struct owner owner;
-    struct pool ops; /* struct fdfs_op */
-    struct list running;
-    uint32_t running_count;
-    bool is_open, is_listening;
 };
 
 struct storage_config;
@@ -37,10 +33,5 @@ MUST err_t fdfs_door_open(struct fdfs_door *door, struct storage_loop *loop);
 /** Listen: loop 0 where the configuration says, the others where loop 0 does. Errors: those of
  * listening. */
 MUST err_t fdfs_door_listen(struct fdfs_door *door);
-void fdfs_door_drain(struct fdfs_door *door);
-void fdfs_door_cut(struct fdfs_door *door);
-/** No connection, no operation. */
-bool fdfs_door_is_idle(const struct fdfs_door *door);
-void fdfs_door_close(struct fdfs_door *door);
 
 #endif

@@ -11,9 +11,8 @@
 #include "storage/server.h"
 
 struct fdfs_op {
-    struct fdfs_door *door;
+    struct door_op door;
     struct fdfs_request *request;
-    struct list link; /* in door->running */
     struct fdfs_name name;
     struct fid fid;         /* of the file that is meant */
     struct span attributes; /* of the file that was looked at: a copy */
@@ -26,12 +25,8 @@ struct fdfs_op {
     struct fid replaced;    /* what its name named before: nothing that is there */
     uint8_t mount;          /* for an upload */
     char tail[FDFS_TAIL_MAX + 1];
-    struct body body;
-    struct machine *body_machine;
     void (*begin)(struct fdfs_op *op); /* when the first piece of the content is there */
     void (*next)(struct fdfs_op *op);  /* when a name is resolved, or a file was looked at */
-    struct outlet outlet;
-    struct machine *outlet_machine;
     struct push_hold hold;
     uint8_t answer[FDFS_REPLY_BODY_MAX];
     size_t answer_size;
@@ -47,7 +42,7 @@ struct fdfs_op {
 };
 
 /** NULL: no room; the request was answered EBUSY. */
-struct fdfs_op *fdfs_op_open(struct fdfs_door *door, struct fdfs_request *request);
+struct fdfs_op *fdfs_op_open(struct storage_loop *loop, struct fdfs_request *request);
 /** Answer OK with op->answer, and end. */
 void fdfs_op_reply(struct fdfs_op *op);
 /** The answer was given: end. */
@@ -70,7 +65,7 @@ MUST err_t fdfs_choose_ack(const struct storage_loop *loop, uint8_t *ret);
 /** The change is durable here: wait for mirrors if the configuration asks for them, then answer. */
 void fdfs_op_hold(struct fdfs_op *op, const struct stream *stream, const struct log_append *append);
 
-/** Pull the first piece of the content, then begin(op), with op->body set up. */
+/** Pull the first piece of the content, then begin(op), with op->door.body set up. */
 void fdfs_body_begin(struct fdfs_op *op, void (*begin)(struct fdfs_op *op));
 
 /* ---- fdfs_read.c ---- */
@@ -85,7 +80,7 @@ void fdfs_get_metadata(struct fdfs_op *op);
 
 /* ---- fdfs_upload.c ---- */
 
-void fdfs_upload(struct fdfs_door *door, struct fdfs_request *request);
+void fdfs_upload(struct storage_loop *loop, struct fdfs_request *request);
 void fdfs_upload_slave(struct fdfs_op *op);
 /** upload.on_result. */
 void fdfs_upload_known(struct upload *upload);

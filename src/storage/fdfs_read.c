@@ -8,7 +8,7 @@
 static void read_failed(struct fdfs_op *op, const struct fid *fid, err_t err)
 {
     bool may_move =
-        err_has(err, ERR_CODE_UNAVAILABLE) && !op->is_told && !fdfs_is_owner(op->door->loop, fid);
+        err_has(err, ERR_CODE_UNAVAILABLE) && !op->is_told && !fdfs_is_owner(op->door.loop, fid);
     if (may_move)
         fdfs_op_move(op, fid);
     else
@@ -41,14 +41,14 @@ void fdfs_look(struct fdfs_op *op, const struct fid *fid, void (*next)(struct fd
     op->next = next;
     op->file.stat =
         (struct stat_file){.fid = *fid, .on_result = looked, .done = look_over, .context = op};
-    stat_start(&op->file.stat, &op->door->loop->store);
+    stat_start(&op->file.stat, &op->door.loop->store);
 }
 
 /* ---- names ---- */
 
 static void master_looked(struct fdfs_op *op)
 {
-    const char *group = op->door->loop->store.config.group;
+    const char *group = op->door.loop->store.config.group;
     if (!fdfs_slave_find(op->attributes, op->name.tail, group, &op->fid))
         fdfs_op_fail(op, ERR(NOT_FOUND, 0));
     else
@@ -67,22 +67,15 @@ void fdfs_resolve(struct fdfs_op *op, void (*next)(struct fdfs_op *op))
 
 /* ---- download ---- */
 
-static void piece_sent(struct fdfs_request *request, err_t err)
-{
-    struct fdfs_op *op = request->op;
-    op->outlet.err = err;
-    machine_arrive(op->outlet_machine);
-}
-
 static void put(struct outlet *outlet, struct span data, bool is_last, struct machine *machine)
 {
-    struct fdfs_op *op = CONTAINER_OF(outlet, struct fdfs_op, outlet);
+    struct fdfs_op *op = CONTAINER_OF(outlet, struct fdfs_op, door.outlet);
     const struct find *find = &op->file.find;
     (void)is_last; /* the header tells how much there will be */
-    op->outlet_machine = machine;
-    op->door->loop->counters.bytes_out += data.size;
+    op->door.outlet_machine = machine;
+    op->door.loop->counters.bytes_out += data.size;
     if (op->is_told) {
-        fdfs_reply_data(op->request, data, piece_sent);
+        fdfs_reply_data(op->request, data, door_piece_sent);
         return;
     }
     if (find->offset == find->end && find->offset > 0) {
@@ -91,8 +84,8 @@ static void put(struct outlet *outlet, struct span data, bool is_last, struct ma
         return;
     }
     op->is_told = true;
-    op->door->loop->counters.finds++;
-    fdfs_reply_begin(op->request, find->end - find->offset, data, piece_sent);
+    op->door.loop->counters.finds++;
+    fdfs_reply_begin(op->request, find->end - find->offset, data, door_piece_sent);
 }
 
 static void find_known(struct find *find)
@@ -112,14 +105,14 @@ static void find_over(struct find *find)
 void fdfs_download(struct fdfs_op *op)
 {
     const struct fdfs_head *head = &op->request->head;
-    op->outlet = (struct outlet){.put = put};
+    op->door.outlet = (struct outlet){.put = put};
     op->file.find = (struct find){.fid = op->fid,
         .offset = head->offset,
         .size = head->size,
         .on_result = find_known,
         .done = find_over,
         .context = op};
-    find_start(&op->file.find, &op->door->loop->store, &op->outlet);
+    find_start(&op->file.find, &op->door.loop->store, &op->door.outlet);
 }
 
 /* ---- what is known of a file ---- */
@@ -151,16 +144,16 @@ static void query_looked(struct fdfs_op *op)
     const struct slot_header *header = &op->header;
     uint64_t time_ns = header->flags & SLOT_MUTABLE ? header->modify_ns : header->create_ns;
     bool needs_no_crc = op->request->head.flags & FDFS_FLAG_NO_CRC;
-    source_address(op->door->loop, header->identity.origin, address);
+    source_address(op->door.loop, header->identity.origin, address);
     fdfs_write_file_info(&w,
         &(struct fdfs_file_info){.size = header->size,
             .time_s = time_ns / NS_PER_S,
             .crc = needs_no_crc && (header->flags & SLOT_MUTABLE) ? 0 : header->content_crc,
             .address = address},
-        op->door->loop->storage->config.fastdfs_wide);
+        op->door.loop->storage->config.fastdfs_wide);
     CHECK(!w.failed);
     op->answer_size = w.size;
-    op->door->loop->counters.stats++;
+    op->door.loop->counters.stats++;
     fdfs_op_reply(op);
 }
 
@@ -178,7 +171,7 @@ static void metadata_looked(struct fdfs_op *op)
     }
     memcpy(op->answer, metadata.data, metadata.size);
     op->answer_size = metadata.size;
-    op->door->loop->counters.stats++;
+    op->door.loop->counters.stats++;
     fdfs_op_reply(op);
 }
 

@@ -10,15 +10,15 @@
 static void write_answer(struct fdfs_op *op, struct span name)
 {
     struct writer w = {op->answer, sizeof op->answer, 0, false};
-    fdfs_write_file(&w, op->door->loop->store.config.group, name);
+    fdfs_write_file(&w, op->door.loop->store.config.group, name);
     CHECK(!w.failed);
     op->answer_size = w.size;
-    op->door->loop->counters.uploads++;
+    op->door.loop->counters.uploads++;
 }
 
 static void start(struct fdfs_op *op, uint8_t mount, void (*done)(struct upload *upload))
 {
-    struct storage_loop *loop = op->door->loop;
+    struct storage_loop *loop = op->door.loop;
     const struct fdfs_head *head = &op->request->head;
     struct stream *stream = op->file.upload.stream;
     bool is_appender = head->command == FDFS_UPLOAD_APPENDER;
@@ -32,7 +32,7 @@ static void start(struct fdfs_op *op, uint8_t mount, void (*done)(struct upload 
         .size_known = true,
         .size = head->size,
         .slack = is_appender ? loop->store.config.slack_default : 0};
-    upload_start(&op->file.upload, &loop->store, &op->body);
+    upload_start(&op->file.upload, &loop->store, &op->door.body);
 }
 
 void fdfs_upload_known(struct upload *upload)
@@ -89,9 +89,8 @@ static err_t choose(struct storage_loop *loop, uint64_t size, uint8_t *ret_mount
     return placement_pick(&loop->store, config, &loop->cursor, size, is_packed, ret_mount);
 }
 
-void fdfs_upload(struct fdfs_door *door, struct fdfs_request *request)
+void fdfs_upload(struct storage_loop *loop, struct fdfs_request *request)
 {
-    struct storage_loop *loop = door->loop;
     const struct fdfs_head *head = &request->head;
     uint8_t mount, ack;
     err_t err = suffix_is_valid(head->suffix) ? ERR_OK : ERR(USAGE, 0);
@@ -107,7 +106,7 @@ void fdfs_upload(struct fdfs_door *door, struct fdfs_request *request)
     }
     if (moves_to_stream(loop, request, mount))
         return;
-    struct fdfs_op *op = fdfs_op_open(door, request);
+    struct fdfs_op *op = fdfs_op_open(loop, request);
     if (!op)
         return;
     op->ack = ack;
@@ -127,7 +126,7 @@ static err_t name_slave(struct modify *modify, struct span attributes, struct wr
 {
     struct fdfs_op *op = modify->context;
     struct fid there;
-    const char *group = op->door->loop->store.config.group;
+    const char *group = op->door.loop->store.config.group;
     struct span tail = span_of_text(op->tail);
     if (fdfs_slave_find(attributes, tail, group, &there)
         && !identity_equals(&there.identity, &op->replaced.identity))
@@ -169,7 +168,7 @@ static void slave_uploaded(struct upload *upload)
 
 static void slave_begin(struct fdfs_op *op)
 {
-    struct storage_loop *loop = op->door->loop;
+    struct storage_loop *loop = op->door.loop;
     struct stream *stream;
     err_t err = store_stream_of(&loop->store, &op->fid, &stream);
     if (err_is(err)) {
@@ -198,7 +197,7 @@ static void old_slave_known(struct stat_file *stat)
 
 static void master_looked(struct fdfs_op *op)
 {
-    struct storage_loop *loop = op->door->loop;
+    struct storage_loop *loop = op->door.loop;
     const struct fdfs_head *head = &op->request->head;
     char suffix[SUFFIX_FIELD + 1];
     memcpy(suffix, op->header.identity.suffix, SUFFIX_FIELD);

@@ -156,13 +156,13 @@ void http_answer_error(struct storage_loop *loop, struct http_request *request, 
 void http_op_fail(struct http_op *op, err_t err)
 {
     struct http_request *request = op->request;
-    struct storage_loop *loop = op->door->loop;
+    struct storage_loop *loop = op->door.loop;
     unsigned status = http_status_of(err);
     if (status == 409 && op->has_condition)
         status = 412;
     bool is_told = op->is_told;
     http_op_close(op);
-    if (is_told || http_request_is_gone(request))
+    if (is_told || exchange_is_gone(&request->exchange))
         http_request_end(request); /* cut in the middle: the client knows */
     else
         http_answer_error(loop, request, status, err, NULL);
@@ -186,7 +186,7 @@ static void hold_over(struct push_hold *hold)
 void http_op_changed(struct http_op *op, uint8_t ack)
 {
     op->is_told = true;
-    push_hold_none(&op->hold, op->door->loop, ack);
+    push_hold_none(&op->hold, op->door.loop, ack);
     if (op->ack < ACK_ONE)
         op->tell(op);
 }
@@ -200,7 +200,7 @@ void http_op_over(
         http_op_close(op);
     } else {
         op->hold.done = hold_over;
-        push_hold_append(&op->hold, op->door->loop, stream, append, op->ack);
+        push_hold_append(&op->hold, op->door.loop, stream, append, op->ack);
     }
 }
 
@@ -226,7 +226,7 @@ void http_answer_change(
     json_text(&json, "holders", op->hold.holders);
     json_end(&json);
     write_u8(&body, '\n');
-    struct writer w = http_answer_begin(op->door->loop, op->request, status);
+    struct writer w = http_answer_begin(op->door.loop, op->request, status);
     if (status == 201)
         http_header_add(&w, "Location", "/%.*s", (int)size, id);
     http_header_add(&w, "ETag", "%s", tag);

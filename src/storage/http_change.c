@@ -20,7 +20,7 @@ static err_t read_condition(struct http_op *op, struct version *ret)
 static void modify_tell(struct http_op *op)
 {
     const struct modify *modify = &op->file.modify;
-    op->door->loop->counters.modifies++;
+    op->door.loop->counters.modifies++;
     http_answer_change(op, 200, &modify->request.fid, &modify->result);
 }
 
@@ -44,7 +44,7 @@ static err_t read_mode(const struct http_request *request, struct modify_request
     err_t err;
     if (http_query_number(head->query, "truncate", &ret->offset, &err)) {
         ret->mode = MODIFY_TRUNCATE;
-        return err_is(err) || request->has_more ? ERR(USAGE, 0) : ERR_OK;
+        return err_is(err) || request->exchange.has_more ? ERR(USAGE, 0) : ERR_OK;
     }
     if (http_query_find(head->query, "append").data) {
         ret->mode = MODIFY_APPEND;
@@ -63,15 +63,16 @@ static err_t read_mode(const struct http_request *request, struct modify_request
     return head->method == HTTP_METHOD_PUT ? ERR_OK : ERR(USAGE, 0);
 }
 
-static void modify_begin(struct http_op *op)
+static void modify_begin(struct door_op *door)
 {
+    struct http_op *op = http_op_of(door);
     const struct http_request *request = op->request;
     struct modify *modify = &op->file.modify;
     *modify = (struct modify){.context = op, .on_result = modify_told, .done = modify_over};
     modify->request = (struct modify_request){.fid = op->fid,
         .size_known = request->head.has_length,
         .size = request->head.content_length};
-    err_t err = op->body.err;
+    err_t err = op->door.body.err;
     if (!err_is(err))
         err = read_mode(request, &modify->request);
     if (!err_is(err))
@@ -79,7 +80,7 @@ static void modify_begin(struct http_op *op)
     if (!err_is(err))
         err = http_nonce_of(request, &modify->request.nonce);
     if (!err_is(err))
-        err = http_ack_of(op->door->loop, request, &op->ack);
+        err = http_ack_of(op->door.loop, request, &op->ack);
     op->tell = modify_tell;
     modify->request.ack = push_own_ack(op->ack);
     if (err_is(err)) {
@@ -87,16 +88,16 @@ static void modify_begin(struct http_op *op)
         return;
     }
     bool has_body = modify->request.mode != MODIFY_TRUNCATE;
-    modify_start(modify, &op->door->loop->store, has_body ? &op->body : NULL);
+    modify_start(modify, &op->door.loop->store, has_body ? &op->door.body : NULL);
 }
 
-void http_modify(struct http_door *door, struct http_request *request, const struct fid *fid)
+void http_modify(struct storage_loop *loop, struct http_request *request, const struct fid *fid)
 {
-    struct http_op *op = http_op_open(door, request);
+    struct http_op *op = http_op_open(loop, request);
     if (!op)
         return;
     op->fid = *fid;
-    http_body_begin(op, modify_begin);
+    door_body_begin(&op->door, modify_begin);
 }
 
 /* ---- delete ---- */
@@ -104,8 +105,8 @@ void http_modify(struct http_door *door, struct http_request *request, const str
 static void remove_tell(struct http_op *op)
 {
     struct http_request *request = op->request;
-    op->door->loop->counters.deletes++;
-    struct writer w = http_answer_begin(op->door->loop, request, 204);
+    op->door.loop->counters.deletes++;
+    struct writer w = http_answer_begin(op->door.loop, request, 204);
     http_header_add(&w, "X-Cairn-Ack", "%s", http_ack_name(op->hold.reached));
     http_reply(request, &w, 0, NULL, 0, NULL);
     http_request_end(request);
@@ -121,9 +122,9 @@ static void remove_over(struct remove_file *remove)
     http_op_over(remove->context, remove->machine.err, remove->stream, &remove->append);
 }
 
-void http_delete(struct http_door *door, struct http_request *request, const struct fid *fid)
+void http_delete(struct storage_loop *loop, struct http_request *request, const struct fid *fid)
 {
-    struct http_op *op = http_op_open(door, request);
+    struct http_op *op = http_op_open(loop, request);
     if (!op)
         return;
     struct remove_file *remove = &op->file.remove;
@@ -133,11 +134,11 @@ void http_delete(struct http_door *door, struct http_request *request, const str
     if (!err_is(err))
         err = http_nonce_of(request, &remove->nonce);
     if (!err_is(err))
-        err = http_ack_of(door->loop, request, &op->ack);
+        err = http_ack_of(loop, request, &op->ack);
     op->tell = remove_tell;
     remove->ack = push_own_ack(op->ack);
     if (err_is(err))
         http_op_fail(op, err);
     else
-        remove_start(remove, &door->loop->store);
+        remove_start(remove, &loop->store);
 }

@@ -17,90 +17,42 @@ err_t http_door_open(struct http_door *door, struct storage_loop *loop)
     const struct storage_config *config = &loop->storage->config;
     if (config->http_address.family == 0)
         return ERR_OK;
-    *door = (struct http_door){.loop = loop};
-    owner_open(&door->owner, "http", DIRECTION_OWN, io_now(loop->io));
-    list_init(&door->running);
-    err_t err = pool_init(&door->ops, &loop->mem, &loop->io->ledger, "http.operations",
-        sizeof(struct http_op), config->http_request_max, 0, &door->owner);
-    if (err_is(err))
-        owner_close(&door->owner);
-    door->is_open = !err_is(err);
-    return err;
+    return door_open(&door->door, loop, "http", "http.operations", sizeof(struct http_op),
+        config->http_request_max);
 }
 
 err_t http_door_listen(struct http_door *door)
 {
-    if (!door->is_open)
+    if (!door->door.is_open)
         return ERR_OK;
-    struct storage_loop *loop = door->loop;
-    const struct storage *storage = loop->storage;
-    const struct storage_config *config = &storage->config;
-    TRY(http_server_start(&door->server, &loop->net,
-        &(struct http_server_config){
-            .address = loop->index == 0 ? config->http_address : loop->command.http_address,
-            .listen_index = loop->index,
-            .listen_count = storage->loop_count,
-            .connection_max = storage->budget.http_connection_max,
-            .idle_timeout_ns = config->http_idle_timeout_ns,
-            .head_timeout_ns = config->http_head_timeout_ns,
-            .send_timeout_ns = config->send_timeout_ns,
-            .on_request = on_request,
-            .role = loop}));
-    door->is_listening = true;
+    struct storage_loop *loop = door->door.loop;
+    const struct storage_config *config = &loop->storage->config;
+    struct http_server_config server = {.on_request = on_request, .role = loop};
+    server.exchange = door_listen(&door->door, &config->http_address, &loop->command.http_address);
+    server.exchange.connection_max = loop->storage->budget.http_connection_max;
+    server.exchange.idle_timeout_ns = config->http_idle_timeout_ns;
+    server.exchange.head_timeout_ns = config->http_head_timeout_ns;
+    TRY(http_server_start(&door->server, &loop->net, &server));
+    door->door.server = &door->server.exchange;
     return ERR_OK;
 }
 
-void http_door_drain(struct http_door *door)
-{
-    if (door->is_listening)
-        http_server_drain(&door->server);
-}
+/* ---- operations ---- */
 
-void http_door_cut(struct http_door *door)
+struct http_op *http_op_open(struct storage_loop *loop, struct http_request *request)
 {
-    if (door->is_listening)
-        http_server_cut(&door->server);
-}
-
-bool http_door_is_idle(const struct http_door *door)
-{
-    return door->running_count == 0 && (!door->is_listening || http_server_is_idle(&door->server));
-}
-
-void http_door_close(struct http_door *door)
-{
-    if (door->is_listening)
-        http_server_fini(&door->server);
-    if (door->is_open) {
-        CHECK(door->running_count == 0);
-        pool_fini(&door->ops);
-        owner_close(&door->owner);
-    }
-    door->is_open = door->is_listening = false;
-}
-
-struct http_op *http_op_open(struct http_door *door, struct http_request *request)
-{
-    struct http_op *op = pool_take(&door->ops, &door->owner);
-    if (!op) {
-        http_answer_error(door->loop, request, 503, ERR(BUSY, 0), NULL);
-        return NULL;
-    }
-    memset(op, 0, offsetof(struct http_op, file));
-    op->door = door;
-    op->request = request;
-    request->op = op;
-    list_push_back(&door->running, &op->link);
-    door->running_count++;
+    struct http_op *op =
+        door_op_open(&loop->http.door, &request->exchange, offsetof(struct http_op, file));
+    if (op)
+        op->request = request;
+    else
+        http_answer_error(loop, request, 503, ERR(BUSY, 0), NULL);
     return op;
 }
 
 void http_op_close(struct http_op *op)
 {
-    struct http_door *door = op->door;
-    list_remove(&op->link);
-    door->running_count--;
-    pool_give(&door->ops, op);
+    door_op_close(&op->door);
 }
 
 /* ---- which verb ---- */
@@ -120,13 +72,13 @@ static bool split_path(struct span path, struct span *ret_first, struct span *re
     return path.data[0] == '/';
 }
 
-static void serve_file(struct http_door *door, struct http_request *request, const struct fid *fid)
+static void serve_file(
+    struct storage_loop *loop, struct http_request *request, const struct fid *fid)
 {
-    struct storage_loop *loop = door->loop;
     switch (request->head.method) {
     case HTTP_METHOD_GET:
     case HTTP_METHOD_HEAD:
-        http_read(door, request, fid);
+        http_read(loop, request, fid);
         return;
     case HTTP_METHOD_DELETE:
     case HTTP_METHOD_PUT:
@@ -141,28 +93,27 @@ static void serve_file(struct http_door *door, struct http_request *request, con
     if (owner != loop->index)
         http_request_move(request, &loop->storage->loops[owner].http.server);
     else if (request->head.method == HTTP_METHOD_DELETE)
-        http_delete(door, request, fid);
+        http_delete(loop, request, fid);
     else
-        http_modify(door, request, fid);
+        http_modify(loop, request, fid);
 }
 
-static void serve_pool(struct http_door *door, struct http_request *request)
+static void serve_pool(struct storage_loop *loop, struct http_request *request)
 {
     struct span pool, name;
     bool is_upload =
         request->head.method == HTTP_METHOD_POST || request->head.method == HTTP_METHOD_PUT;
     if (!split_path(request->head.path, &pool, &name))
-        http_answer_error(door->loop, request, 400, ERR(USAGE, 0), "not a path");
+        http_answer_error(loop, request, 400, ERR(USAGE, 0), "not a path");
     else if (is_upload)
-        http_upload(door, request, pool, name);
+        http_upload(loop, request, pool, name);
     else
-        http_answer_error(door->loop, request, 404, ERR(NOT_FOUND, 0),
+        http_answer_error(loop, request, 404, ERR(NOT_FOUND, 0),
             "no file id: GET /<id>; POST /<pool> stores a file");
 }
 
-static void serve(struct http_door *door, struct http_request *request)
+static void serve(struct storage_loop *loop, struct http_request *request)
 {
-    struct storage_loop *loop = door->loop;
     struct span path = request->head.path;
     struct fid fid;
     err_t err = http_access_check(loop, request, is_change(request->head.method));
@@ -172,14 +123,14 @@ static void serve(struct http_door *door, struct http_request *request)
     }
     err = fid_parse(span_of(path.data + 1, path.size - 1), &fid);
     if (err_is(err)) {
-        serve_pool(door, request);
+        serve_pool(loop, request);
         return;
     }
     err = store_check_id(&loop->store, &fid);
     if (err_is(err))
         http_answer_error(loop, request, http_status_of(err), err, NULL);
     else
-        serve_file(door, request, &fid);
+        serve_file(loop, request, &fid);
 }
 
 static bool is_reading(uint8_t method)
@@ -198,5 +149,5 @@ static void on_request(struct http_server *server, struct http_request *request)
     else if (request->head.method == HTTP_METHOD_OPTIONS)
         http_answer_options(loop, request);
     else
-        serve(&loop->http, request);
+        serve(loop, request);
 }

@@ -13,6 +13,7 @@
 #define CAIRN_STORAGE_HTTP_DOOR_H
 
 #include "net/http_server.h"
+#include "storage/door.h"
 #include "storage/operation.h"
 #include "wire/auth.h"
 #include "wire/http_form.h"
@@ -20,13 +21,8 @@
 struct storage_loop;
 
 struct http_door {
-    struct storage_loop *loop;
+    struct door door;
     struct http_server server;
-    struct owner owner;
-    struct pool ops; /* struct http_op */
-    struct list running;
-    uint32_t running_count;
-    bool is_open, is_listening;
 };
 
 struct storage_config;
@@ -40,10 +36,5 @@ MUST err_t http_door_open(struct http_door *door, struct storage_loop *loop);
 /** Listen: loop 0 where the configuration says, the others where loop 0 does. Errors: those of
  * listening. */
 MUST err_t http_door_listen(struct http_door *door);
-void http_door_drain(struct http_door *door);
-void http_door_cut(struct http_door *door);
-/** No connection, no operation. */
-bool http_door_is_idle(const struct http_door *door);
-void http_door_close(struct http_door *door);
 
 #endif

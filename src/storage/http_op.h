@@ -21,22 +21,15 @@ struct http_find_answer {
 };
 
 struct http_op {
-    struct http_door *door;
+    struct door_op door;
     struct http_request *request;
-    struct list link; /* in door->running */
     struct fid fid;
     bool is_told;
-    struct body body;
-    struct machine *body_machine;
-    void (*begin)(struct http_op *op); /* when the first piece of the body is there */
     struct http_form form;
     bool is_form;
-    struct span form_rest; /* of the piece: not yet looked at */
     char suffix[SUFFIX_MAX + 1];
     uint8_t mount;
-    bool has_condition; /* the request named a version */
-    struct outlet outlet;
-    struct machine *outlet_machine;
+    bool has_condition;     /* the request named a version */
     struct version version; /* that the answer is bound to, from the first range on */
     struct http_find_answer answer;
     uint8_t ack; /* that a change is to reach */
@@ -50,8 +43,13 @@ struct http_op {
     } file;
 };
 
+static inline struct http_op *http_op_of(struct door_op *door)
+{
+    return CONTAINER_OF(door, struct http_op, door);
+}
+
 /** NULL: no room; the request was answered 503. */
-struct http_op *http_op_open(struct http_door *door, struct http_request *request);
+struct http_op *http_op_open(struct storage_loop *loop, struct http_request *request);
 /** The operation is over, the request lives on (it is answered or moved by the caller). */
 void http_op_close(struct http_op *op);
 
@@ -95,14 +93,14 @@ void http_access_sign(const struct secret *secret, const char *method, struct sp
 
 /* ---- verbs ---- */
 
-void http_read(struct http_door *door, struct http_request *request, const struct fid *fid);
+void http_read(struct storage_loop *loop, struct http_request *request, const struct fid *fid);
 void http_upload(
-    struct http_door *door, struct http_request *request, struct span pool, struct span name);
-void http_modify(struct http_door *door, struct http_request *request, const struct fid *fid);
-void http_delete(struct http_door *door, struct http_request *request, const struct fid *fid);
+    struct storage_loop *loop, struct http_request *request, struct span pool, struct span name);
+void http_modify(struct storage_loop *loop, struct http_request *request, const struct fid *fid);
+void http_delete(struct storage_loop *loop, struct http_request *request, const struct fid *fid);
 
-/** http_body.c: pull the first piece of the body, then begin(op), with op->body set up. */
-void http_body_begin(struct http_op *op, void (*begin)(struct http_op *op));
+/** door_op.filter: the file in a browser's form is the content. */
+bool http_form_filter(struct door_op *door);
 
 /** A number in the query. False: not there. Errors of form: *ret_err. */
 bool http_query_number(struct span query, const char *name, uint64_t *ret, err_t *ret_err);

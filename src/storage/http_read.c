@@ -143,7 +143,7 @@ static void add_disposition(const struct http_op *op, struct writer *w)
 static void add_validators(const struct http_op *op, struct writer *w)
 {
     const struct slot_header *header = &op->answer.header;
-    const struct storage_config *config = &op->door->loop->storage->config;
+    const struct storage_config *config = &op->door.loop->storage->config;
     char tag[HTTP_TAG_MAX], date[HTTP_DATE_SIZE + 1];
     bool is_mutable = (header->flags & SLOT_MUTABLE) != 0;
     http_tag_format(header->version, tag);
@@ -158,7 +158,7 @@ static void add_validators(const struct http_op *op, struct writer *w)
 static struct writer answer_head(struct http_op *op)
 {
     const struct http_find_answer *answer = &op->answer;
-    struct writer w = http_answer_begin(op->door->loop, op->request, answer->status);
+    struct writer w = http_answer_begin(op->door.loop, op->request, answer->status);
     add_validators(op, &w);
     http_header_add(&w, "Accept-Ranges", "bytes");
     if (answer->range_count > 1)
@@ -212,7 +212,7 @@ static err_t judge(struct find *find)
 static void answer_without_content(struct http_op *op)
 {
     struct http_request *request = op->request;
-    struct storage_loop *loop = op->door->loop;
+    struct storage_loop *loop = op->door.loop;
     const struct http_find_answer *answer = &op->answer;
     struct writer w;
     switch (answer->status) {
@@ -242,13 +242,6 @@ static void answer_without_content(struct http_op *op)
 
 /* ---- content ---- */
 
-static void piece_left(struct http_request *request, err_t err)
-{
-    struct http_op *op = request->op;
-    op->outlet.err = err;
-    machine_arrive(op->outlet_machine);
-}
-
 static unsigned add_part_frame(
     struct http_op *op, struct iovec *data, unsigned count, bool is_first, bool is_last)
 {
@@ -269,22 +262,22 @@ static unsigned add_part_frame(
 
 static void put(struct outlet *outlet, struct span data, bool is_last, struct machine *machine)
 {
-    struct http_op *op = CONTAINER_OF(outlet, struct http_op, outlet);
-    struct storage_loop *loop = op->door->loop;
+    struct http_op *op = CONTAINER_OF(outlet, struct http_op, door.outlet);
+    struct storage_loop *loop = op->door.loop;
     struct find *find = &op->file.find;
     bool is_first = find->at - data.size == find->offset;
     struct iovec iov[NET_DATA_PIECES] = {{(void *)(uintptr_t)data.data, data.size}};
     unsigned count = add_part_frame(op, iov, data.size > 0 ? 1 : 0, is_first, is_last);
-    op->outlet_machine = machine;
+    op->door.outlet_machine = machine;
     loop->counters.bytes_out += data.size;
     if (op->is_told) {
-        http_reply_data(op->request, iov, count, piece_left);
+        http_reply_data(op->request, iov, count, door_piece_sent);
         return;
     }
     op->is_told = true;
     loop->counters.finds++;
     struct writer w = answer_head(op);
-    http_reply(op->request, &w, op->answer.body_size, iov, count, piece_left);
+    http_reply(op->request, &w, op->answer.body_size, iov, count, door_piece_sent);
 }
 
 static void start_find(struct http_op *op);
@@ -299,7 +292,7 @@ static void known(struct find *find)
 static void move_to_owner(struct http_op *op)
 {
     struct http_request *request = op->request;
-    struct storage_loop *loop = op->door->loop;
+    struct storage_loop *loop = op->door.loop;
     uint16_t owner = store_owner_loop(&loop->store, &op->fid);
     http_op_close(op);
     if (owner == loop->index)
@@ -336,17 +329,17 @@ static void start_find(struct http_op *op)
         .on_result = known,
         .done = over,
         .context = op};
-    find_start(&op->file.find, &op->door->loop->store, &op->outlet);
+    find_start(&op->file.find, &op->door.loop->store, &op->door.outlet);
 }
 
-void http_read(struct http_door *door, struct http_request *request, const struct fid *fid)
+void http_read(struct storage_loop *loop, struct http_request *request, const struct fid *fid)
 {
-    struct http_op *op = http_op_open(door, request);
+    struct http_op *op = http_op_open(loop, request);
     if (!op)
         return;
     op->fid = *fid;
-    op->outlet = (struct outlet){.put = put};
+    op->door.outlet = (struct outlet){.put = put};
     (void)snprintf(op->answer.boundary, sizeof op->answer.boundary, "%016llx",
-        (unsigned long long)io_random(door->loop->io));
+        (unsigned long long)io_random(loop->io));
     start_find(op);
 }

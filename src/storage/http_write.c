@@ -125,7 +125,7 @@ static struct span content_type_of(const struct http_head *head)
 static void upload_tell(struct http_op *op)
 {
     const struct upload *upload = &op->file.upload;
-    op->door->loop->counters.uploads++;
+    op->door.loop->counters.uploads++;
     http_answer_change(op, 201, &upload->result.fid, &upload->result);
 }
 
@@ -142,9 +142,10 @@ static void upload_over(struct upload *upload)
     http_op_over(op, upload->machine.err, upload->stream, &upload->append);
 }
 
-static void begin(struct http_op *op)
+static void begin(struct door_op *door)
 {
-    struct storage_loop *loop = op->door->loop;
+    struct http_op *op = http_op_of(door);
+    struct storage_loop *loop = door->loop;
     const struct http_request *request = op->request;
     const struct http_head *head = &request->head;
     struct upload *upload = &op->file.upload;
@@ -155,7 +156,7 @@ static void begin(struct http_op *op)
         .metadata = head->headers[HTTP_HEADER_META],
         .size_known = head->has_length && !op->is_form,
         .size = head->content_length};
-    err_t err = op->body.err;
+    err_t err = op->door.body.err;
     if (!err_is(err))
         err = read_options(loop, request, &upload->request);
     op->tell = upload_tell;
@@ -170,13 +171,12 @@ static void begin(struct http_op *op)
         set_suffix(op, span_of_text(op->form.name));
     }
     upload->request.suffix = span_of_text(op->suffix);
-    upload_start(upload, &loop->store, &op->body);
+    upload_start(upload, &loop->store, &op->door.body);
 }
 
 /* A mount point, and a loop that owns a stream of it: streams are fixed at format, loops are not. */
-static bool place(struct http_door *door, struct http_request *request, uint8_t *ret_mount)
+static bool place(struct storage_loop *loop, struct http_request *request, uint8_t *ret_mount)
 {
-    struct storage_loop *loop = door->loop;
     const struct storage_config *config = &loop->storage->config;
     uint64_t size = request->head.has_length ? request->head.content_length : 0;
     bool is_packed = request->head.has_length && size <= config->single_min;
@@ -201,9 +201,8 @@ static bool is_form(const struct http_request *request)
 }
 
 void http_upload(
-    struct http_door *door, struct http_request *request, struct span pool, struct span name)
+    struct storage_loop *loop, struct http_request *request, struct span pool, struct span name)
 {
-    struct storage_loop *loop = door->loop;
     const struct http_head *head = &request->head;
     uint8_t mount;
     if (pool.size > 0 && !span_equals_text(pool, loop->storage->config.pool)) {
@@ -215,9 +214,9 @@ void http_upload(
             loop, request, 411, ERR(USAGE, 0), "say how long the content is, or send it in chunks");
         return;
     }
-    if (!place(door, request, &mount))
+    if (!place(loop, request, &mount))
         return;
-    struct http_op *op = http_op_open(door, request);
+    struct http_op *op = http_op_open(loop, request);
     if (!op)
         return;
     op->mount = mount;
@@ -225,11 +224,12 @@ void http_upload(
     if (op->is_form) {
         err_t err = http_form_init(&op->form, head->headers[HTTP_HEADER_CONTENT_TYPE]);
         CHECK(!err_is(err));
+        op->door.filter = http_form_filter;
     }
     struct span suffix = http_query_find(head->query, "suffix");
     if (suffix.data && suffix_is_valid(suffix))
         (void)span_to_text(suffix, op->suffix, sizeof op->suffix);
     else
         set_suffix(op, name);
-    http_body_begin(op, begin);
+    door_body_begin(&op->door, begin);
 }

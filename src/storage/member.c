@@ -183,10 +183,10 @@ static void drain_ticked(struct net_tick *tick, uint64_t now_ns)
         return;
     loop->drain_deadline_ns = UINT64_MAX;
     EVENT(&loop->log, WARN, "drain_cut", &loop->owner,
-        EVENT_NUMBER("connections", loop->server.connection_count));
+        EVENT_NUMBER("connections", loop->server.acceptor.connection_count));
     net_server_cut(&loop->server);
-    http_door_cut(&loop->http);
-    fdfs_door_cut(&loop->fdfs);
+    door_cut(&loop->http.door);
+    door_cut(&loop->fdfs.door);
 }
 
 static void drain_loop(struct storage_loop *loop)
@@ -200,15 +200,15 @@ static void drain_loop(struct storage_loop *loop)
     loop->is_ticking = true;
     net_ticker_join(&loop->net.ticker, &loop->tick);
     net_server_drain(&loop->server);
-    http_door_drain(&loop->http);
-    fdfs_door_drain(&loop->fdfs);
+    door_drain(&loop->http.door);
+    door_drain(&loop->fdfs.door);
 }
 
 static void come_to_rest(struct storage_loop *loop)
 {
     if (loop->is_server_open && !net_server_is_idle(&loop->server))
         return;
-    if (!http_door_is_idle(&loop->http) || !fdfs_door_is_idle(&loop->fdfs))
+    if (!door_is_idle(&loop->http.door) || !door_is_idle(&loop->fdfs.door))
         return;
     if (loop->is_native_open && loop->native.running_count > 0)
         return;
@@ -243,8 +243,8 @@ static void close_doors(struct storage_loop *loop)
     push_close(loop);
     if (loop->is_server_open)
         net_server_fini(&loop->server);
-    http_door_close(&loop->http);
-    fdfs_door_close(&loop->fdfs);
+    door_close(&loop->http.door);
+    door_close(&loop->fdfs.door);
     if (loop->is_net_open)
         net_loop_fini(&loop->net);
     if (loop->is_follow_open)

@@ -426,12 +426,12 @@ const struct io_address *storage_address(const struct storage *storage)
 
 const struct io_address *storage_http_address(const struct storage *storage)
 {
-    return &storage->loops[0].http.server.listener.address;
+    return &storage->loops[0].http.server.exchange.acceptor.listener.address;
 }
 
 const struct io_address *storage_fastdfs_address(const struct storage *storage)
 {
-    return &storage->loops[0].fdfs.server.listener.address;
+    return &storage->loops[0].fdfs.server.exchange.acceptor.listener.address;
 }
 
 struct storage_loop *storage_loop_of(const struct net_server *server)

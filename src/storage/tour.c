@@ -52,11 +52,11 @@ static void report_loop(struct storage_loop *loop, struct storage_loop_report *t
     const struct ledger *ledger = &loop->io->ledger;
     const struct storage_config *config = &loop->storage->config;
     to->counters = loop->counters;
-    to->connections = loop->server.connection_count;
+    to->connections = loop->server.acceptor.connection_count;
     to->requests = (uint32_t)(loop->server.requests.count - loop->server.requests.free_count);
     to->operations = loop->store.running;
-    to->accepted = loop->server.listener.accepted;
-    to->connections_refused = loop->server.listener.refused;
+    to->accepted = loop->server.acceptor.listener.accepted;
+    to->connections_refused = loop->server.acceptor.listener.refused;
     to->corrupt_reads = loop->store.corrupt_reads;
     memcpy(to->held, ledger->count, sizeof to->held);
     memcpy(to->held_max, ledger->count_max, sizeof to->held_max);

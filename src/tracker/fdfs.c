@@ -125,18 +125,19 @@ static void tell_file(struct fdfs_request *request)
 
 /* ---- lists ---- */
 
-static void page_sent(struct fdfs_request *request, err_t err)
+static void page_sent(struct exchange *exchange, err_t err)
 {
+    struct fdfs_request *request = fdfs_request_of(exchange);
     struct tracker *tracker = request->server->config.role;
     (void)err; /* nobody is there any more: nothing to do about it */
-    pool_give(&tracker->fdfs_pages, request->op);
+    pool_give(&tracker->fdfs_pages, exchange->op);
     fdfs_request_end(request);
 }
 
 static void tell_list(struct fdfs_request *request)
 {
     struct tracker *tracker = request->server->config.role;
-    uint8_t *page = pool_take(&tracker->fdfs_pages, &tracker->fdfs.owner);
+    uint8_t *page = pool_take(&tracker->fdfs_pages, &tracker->fdfs.exchange.acceptor.owner);
     if (!page) {
         answer(request, FDFS_EBUSY, span_of(NULL, 0));
         return;
@@ -149,7 +150,7 @@ static void tell_list(struct fdfs_request *request)
         answer(request, status, span_of(NULL, 0));
         return;
     }
-    request->op = page;
+    request->exchange.op = page;
     fdfs_reply_begin(request, w.size, span_of(page, w.size), page_sent);
 }
 
@@ -206,12 +207,12 @@ err_t tracker_fdfs_start(struct tracker *tracker)
         fdfs_page_size(&tracker->tables), FDFS_PAGES, 0, &tracker->owner));
     tracker->has_fdfs_pages = true;
     TRY(fdfs_server_start(&tracker->fdfs, &tracker->loop,
-        &(struct fdfs_server_config){.address = config->fastdfs_address,
-            .listen_count = 1,
-            .connection_max = config->fastdfs_connection_max,
-            .idle_timeout_ns = config->idle_ns,
-            .head_timeout_ns = 10 * NS_PER_S,
-            .send_timeout_ns = 10 * NS_PER_S,
+        &(struct fdfs_server_config){.exchange = {.address = config->fastdfs_address,
+                                         .listen_count = 1,
+                                         .connection_max = config->fastdfs_connection_max,
+                                         .idle_timeout_ns = config->idle_ns,
+                                         .head_timeout_ns = 10 * NS_PER_S,
+                                         .send_timeout_ns = 10 * NS_PER_S},
             .on_request = on_request,
             .role = tracker}));
     tracker->has_fdfs = true;

@@ -49,9 +49,9 @@ static void step_all(struct tracker *tracker, const struct registry_event *event
 
 static void on_gone(struct net_server *server, uint64_t connection)
 {
-    step_all(server->config.role,
-        &(struct registry_event){
-            .kind = REGISTRY_LOST, .now_ns = io_now(server->loop->io), .connection = connection});
+    step_all(server->config.role, &(struct registry_event){.kind = REGISTRY_LOST,
+                                      .now_ns = io_now(server->acceptor.loop->io),
+                                      .connection = connection});
 }
 
 static void on_tick(struct net_tick *tick, uint64_t now_ns)
@@ -181,7 +181,7 @@ const struct io_address *tracker_address(const struct tracker *tracker)
 
 const struct io_address *tracker_fastdfs_address(const struct tracker *tracker)
 {
-    return &tracker->fdfs.listener.address;
+    return &tracker->fdfs.exchange.acceptor.listener.address;
 }
 
 void tracker_drain(struct tracker *tracker)

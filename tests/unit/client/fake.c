@@ -62,7 +62,7 @@ static void cut(struct net_request *request)
 {
     struct net_connection *connection = request->connection;
     net_request_end(request);
-    connection_cut(connection);
+    accepted_cut(&connection->accepted);
 }
 
 /* The whole request is here. */

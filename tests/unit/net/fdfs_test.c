@@ -38,27 +38,28 @@ static void answer(struct fdfs_request *request)
     fdfs_request_end(request);
 }
 
-static void take(struct fdfs_request *request)
+static void take(struct exchange *exchange)
 {
+    struct fdfs_request *request = fdfs_request_of(exchange);
     struct side *side = request->server->config.role;
-    side->body_err = request->body_err;
-    if (err_is(request->body_err)) {
+    side->body_err = request->exchange.body_err;
+    if (err_is(request->exchange.body_err)) {
         fdfs_request_end(request); /* nobody is there */
         return;
     }
-    side->crc = crc32_update(side->crc, request->data.data, request->data.size);
-    side->size += request->data.size;
+    side->crc = crc32_update(side->crc, request->exchange.data.data, request->exchange.data.size);
+    side->size += request->exchange.data.size;
     side->pieces++;
-    if (request->has_more)
-        fdfs_request_next_data(request, take);
+    if (request->exchange.has_more)
+        exchange_next_data(&request->exchange, take);
     else
         answer(request);
 }
 
-static void sent_all(struct fdfs_request *request, err_t err)
+static void sent_all(struct exchange *exchange, err_t err)
 {
     (void)err;
-    fdfs_request_end(request);
+    exchange_end(exchange);
 }
 
 static void on_request(struct fdfs_server *server, struct fdfs_request *request)
@@ -76,8 +77,8 @@ static void on_request(struct fdfs_server *server, struct fdfs_request *request)
         fdfs_request_end(request);
     } else if (span_equals_text(head->suffix, "move") && side->other) {
         fdfs_request_move(request, side->other);
-    } else if (request->has_more) {
-        fdfs_request_next_data(request, take);
+    } else if (request->exchange.has_more) {
+        exchange_next_data(&request->exchange, take);
     } else {
         answer(request);
     }
@@ -93,12 +94,12 @@ static void open_side(struct side *side, uint64_t timeout_ns, uint32_t connectio
     EXPECT_OK(net_loop_init(&side->loop, side->io, &side->mem,
         &(struct net_loop_config){.small_count = 20, .large_count = 4, .tick_ns = 5000000}));
     EXPECT_OK(fdfs_server_start(&side->server, &side->loop,
-        &(struct fdfs_server_config){.address = {.bytes = {127, 0, 0, 1}, .family = 4},
-            .listen_count = 1,
-            .connection_max = connection_max,
-            .idle_timeout_ns = timeout_ns,
-            .head_timeout_ns = timeout_ns,
-            .send_timeout_ns = timeout_ns,
+        &(struct fdfs_server_config){.exchange = {.address = {.bytes = {127, 0, 0, 1}, .family = 4},
+                                         .listen_count = 1,
+                                         .connection_max = connection_max,
+                                         .idle_timeout_ns = timeout_ns,
+                                         .head_timeout_ns = timeout_ns,
+                                         .send_timeout_ns = timeout_ns},
             .on_request = on_request,
             .role = side}));
     side_count++;
@@ -140,7 +141,7 @@ static void close_sides(void)
 static void connect_raw(const struct side *side)
 {
     static struct demo shell; /* raw_open() wants to know the port only */
-    shell.server.address = side->server.listener.address;
+    shell.server.address = side->server.exchange.acceptor.listener.address;
     raw_open(&raw, &shell);
 }
 
@@ -233,7 +234,7 @@ TEST(contents_of_any_size_arrive_whole)
         expect_upload(big, sizes[i]);
     }
     EXPECT(sides[0].pieces > 10);
-    EXPECT_EQ(sides[0].server.listener.accepted, 1);
+    EXPECT_EQ(sides[0].server.exchange.acceptor.listener.accepted, 1);
     close_sides();
 }
 
@@ -341,9 +342,9 @@ TEST(a_connection_moves_with_a_content_that_has_begun)
         say_upload("move", big, sizes[i]);
         expect_upload(big, sizes[i]);
         EXPECT_EQ(sides[1].requests, i + 1);
-        UNTIL(sides[0].server.connection_count == 0);
+        UNTIL(sides[0].server.exchange.acceptor.connection_count == 0);
         raw_close(&raw);
-        UNTIL(sides[1].server.connection_count == 0);
+        UNTIL(sides[1].server.exchange.acceptor.connection_count == 0);
     }
     close_sides();
 }
@@ -373,7 +374,7 @@ TEST(a_peer_that_leaves_in_the_middle_ends_its_request)
             raw_send(&raw, big, have - 25);
         turn_sides();
         raw_close(&raw);
-        UNTIL(sides[0].server.connection_count == 0);
+        UNTIL(sides[0].server.exchange.acceptor.connection_count == 0);
         EXPECT(have < 25 || err_has(sides[0].body_err, ERR_CODE_CLOSED));
         close_sides();
     }
@@ -393,11 +394,11 @@ TEST(silent_and_slow_connections_are_closed)
     say_download(0, 1500000);
     say_download(0, 1500000);
     say_download(0, 1500000);
-    UNTIL(sides[0].server.connection_count == 1);
+    UNTIL(sides[0].server.exchange.acceptor.connection_count == 1);
     uint64_t end = fixture_now_ns() + 20000000000u;
-    while (sides[0].server.connection_count > 0 && fixture_now_ns() < end)
+    while (sides[0].server.exchange.acceptor.connection_count > 0 && fixture_now_ns() < end)
         turn_sides(); /* takes no answers */
-    EXPECT_EQ(sides[0].server.connection_count, 0);
+    EXPECT_EQ(sides[0].server.exchange.acceptor.connection_count, 0);
     close_sides();
 }
 
@@ -406,10 +407,10 @@ TEST(who_finds_no_place_is_told_busy)
     static struct raw others[2];
     static struct demo shell;
     open_side(&sides[0], 20000000000u, 2);
-    shell.server.address = sides[0].server.listener.address;
+    shell.server.address = sides[0].server.exchange.acceptor.listener.address;
     raw_open(&others[0], &shell);
     raw_open(&others[1], &shell);
-    UNTIL(sides[0].server.connection_count == 2);
+    UNTIL(sides[0].server.exchange.acceptor.connection_count == 2);
     connect_raw(&sides[0]);
     say_ping();
     EXPECT_EQ(reply(), FDFS_EBUSY);

@@ -49,28 +49,29 @@ static void answer(struct http_request *request, unsigned status)
     http_request_end(request);
 }
 
-static void take(struct http_request *request)
+static void take(struct exchange *exchange)
 {
+    struct http_request *request = http_request_of(exchange);
     struct side *side = side_of(request);
-    side->body_err = request->body_err;
-    if (err_is(request->body_err)) {
+    side->body_err = request->exchange.body_err;
+    if (err_is(request->exchange.body_err)) {
         side->size = 0;
         answer(request, 400);
         return;
     }
-    side->crc = crc32_update(side->crc, request->data.data, request->data.size);
-    side->size += request->data.size;
+    side->crc = crc32_update(side->crc, request->exchange.data.data, request->exchange.data.size);
+    side->size += request->exchange.data.size;
     side->pieces++;
-    if (request->has_more)
-        http_request_next_data(request, take);
+    if (request->exchange.has_more)
+        exchange_next_data(&request->exchange, take);
     else
         answer(request, 200);
 }
 
-static void sent_all(struct http_request *request, err_t err)
+static void sent_all(struct exchange *exchange, err_t err)
 {
     (void)err;
-    http_request_end(request);
+    exchange_end(exchange);
 }
 
 static void reply_big(struct http_request *request, uint64_t size, uint64_t announced)
@@ -99,8 +100,8 @@ static void on_request(struct http_server *server, struct http_request *request)
         answer(request, 403);
     } else if (begins(request->head.path, "/move") && side->other) {
         http_request_move(request, side->other);
-    } else if (request->has_more) {
-        http_request_next_data(request, take);
+    } else if (request->exchange.has_more) {
+        exchange_next_data(&request->exchange, take);
     } else {
         answer(request, 200);
     }
@@ -116,12 +117,12 @@ static void open_side(struct side *side, uint64_t timeout_ns, uint32_t connectio
     EXPECT_OK(net_loop_init(&side->loop, side->io, &side->mem,
         &(struct net_loop_config){.small_count = 20, .large_count = 4, .tick_ns = 5000000}));
     EXPECT_OK(http_server_start(&side->server, &side->loop,
-        &(struct http_server_config){.address = {.bytes = {127, 0, 0, 1}, .family = 4},
-            .listen_count = 1,
-            .connection_max = connection_max,
-            .idle_timeout_ns = timeout_ns,
-            .head_timeout_ns = timeout_ns,
-            .send_timeout_ns = timeout_ns,
+        &(struct http_server_config){.exchange = {.address = {.bytes = {127, 0, 0, 1}, .family = 4},
+                                         .listen_count = 1,
+                                         .connection_max = connection_max,
+                                         .idle_timeout_ns = timeout_ns,
+                                         .head_timeout_ns = timeout_ns,
+                                         .send_timeout_ns = timeout_ns},
             .on_request = on_request,
             .role = side}));
     side_count++;
@@ -163,7 +164,7 @@ static void close_sides(void)
 static void connect_raw(const struct side *side)
 {
     static struct demo shell; /* raw_open() wants to know the port only */
-    shell.server.address = side->server.listener.address;
+    shell.server.address = side->server.exchange.acceptor.listener.address;
     raw_open(&raw, &shell);
 }
 
@@ -209,7 +210,7 @@ TEST(a_request_is_answered_and_the_connection_goes_on)
         EXPECT_EQ(response(), 200);
         EXPECT_TEXT(body, "GET /hello 0 00000000");
     }
-    EXPECT_EQ(sides[0].server.opened, 1);
+    EXPECT_EQ(sides[0].server.exchange.acceptor.opened, 1);
     close_sides();
 }
 
@@ -381,7 +382,8 @@ TEST(a_client_may_vanish_after_any_byte)
         turn_sides();
         raw_close(&raw);
         raw.is_closed = true;
-        UNTIL(sides[0].server.opened == size + 1 && sides[0].server.connection_count == 0);
+        UNTIL(sides[0].server.exchange.acceptor.opened == size + 1
+              && sides[0].server.exchange.acceptor.connection_count == 0);
     }
     connect_raw(&sides[0]);
     close_sides();
@@ -428,9 +430,9 @@ TEST(who_takes_no_response_is_cut)
     for (int i = 0; i < 20; i++)
         say("GET /big/4000000 HTTP/1.1\r\nHost: h\r\n\r\n");
     uint64_t end_ns = fixture_now_ns() + 20000000000u;
-    while (sides[0].server.connection_count > 0 && fixture_now_ns() < end_ns)
+    while (sides[0].server.exchange.acceptor.connection_count > 0 && fixture_now_ns() < end_ns)
         turn_sides();
-    EXPECT_EQ(sides[0].server.connection_count, 0);
+    EXPECT_EQ(sides[0].server.exchange.acceptor.connection_count, 0);
     close_sides();
 }
 
@@ -459,9 +461,9 @@ TEST(a_connection_moves_to_the_other_loop_with_all_that_came)
     EXPECT_EQ(response(), 200);
     EXPECT_TEXT(body, "PUT /move 6 4b8e39ef");
     EXPECT_EQ(response(), 200);
-    EXPECT_EQ(sides[0].server.connection_count, 0);
-    EXPECT_EQ(sides[1].server.connection_count, 1);
-    EXPECT_EQ(sides[1].server.requests_served, 2);
+    EXPECT_EQ(sides[0].server.exchange.acceptor.connection_count, 0);
+    EXPECT_EQ(sides[1].server.exchange.acceptor.connection_count, 1);
+    EXPECT_EQ(sides[1].server.exchange.requests_served, 2);
     close_sides();
 }
 
@@ -488,7 +490,7 @@ TEST(draining_lets_requests_end_and_idle_connections_go)
 {
     open_one();
     say("PUT /x HTTP/1.1\r\nHost: h\r\nContent-Length: 6\r\n\r\nabc");
-    UNTIL(sides[0].server.requests_served == 1);
+    UNTIL(sides[0].server.exchange.requests_served == 1);
     http_server_drain(&sides[0].server);
     turn_sides();
     say("def");

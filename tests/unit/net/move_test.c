@@ -22,7 +22,7 @@ static void open_pair(struct demo *from, struct demo *to, const struct demo_opti
 static void close_pair(struct demo *from, struct demo *to)
 {
     raw_close(&raw);
-    TURN_UNTIL(from->server.connection_count + to->server.connection_count == 0);
+    TURN_UNTIL(from->server.acceptor.connection_count + to->server.acceptor.connection_count == 0);
     demo_close(from);
     demo_close(to);
 }
@@ -54,8 +54,8 @@ TEST(a_connection_moves_with_its_request_and_stays_there)
     add_list(1, 100);
     send_bytes();
     expect_frame(MSG_LISTED, 1);
-    TURN_UNTIL(from.server.connection_count == 0);
-    EXPECT_EQ(to.server.connection_count, 1);
+    TURN_UNTIL(from.server.acceptor.connection_count == 0);
+    EXPECT_EQ(to.server.acceptor.connection_count, 1);
     EXPECT_EQ(to.moved_in_count, 1);
     bytes_ping(&bytes, 2);
     send_bytes();
@@ -156,9 +156,9 @@ static void expect_refused(const struct demo_options *options, void (*fill)(stru
     send_bytes();
     EXPECT_EQ(raw_error_code(&raw), ERR_CODE_BUSY);
     expect_frame(MSG_PONG, 2);
-    EXPECT_EQ(from.server.connection_count, 1);
+    EXPECT_EQ(from.server.acceptor.connection_count, 1);
     EXPECT_EQ(to.moved_in_count, 0);
-    TURN_UNTIL(to.server.connection_count == 0 || fill == NULL);
+    TURN_UNTIL(to.server.acceptor.connection_count == 0 || fill == NULL);
     net_server_cut(&from.server); /* before `to`, which it names */
     close_pair(&from, &to);
 }
@@ -234,7 +234,7 @@ TEST(a_cut_while_it_moves_leaks_nothing)
         TURN_UNTIL(net_server_is_idle(&from.server));
         demo_close(&from);
         raw_close(&raw);
-        TURN_UNTIL(to.server.connection_count == 0);
+        TURN_UNTIL(to.server.acceptor.connection_count == 0);
         demo_close(&to);
     }
 }

@@ -68,9 +68,9 @@ TEST(requests_before_the_handshake_are_refused)
     EXPECT_EQ(demo.request_count, 0);
     for (int i = 0; i < 50; i++) /* the peer closes first: else a reset could swallow the ERROR */
         fixture_turn();
-    EXPECT_EQ(demo.server.connection_count, 1);
+    EXPECT_EQ(demo.server.acceptor.connection_count, 1);
     raw_close(&raw);
-    TURN_UNTIL(demo.server.connection_count == 0);
+    TURN_UNTIL(demo.server.acceptor.connection_count == 0);
     demo_close(&demo);
 }
 
@@ -89,7 +89,7 @@ TEST(garbage_before_and_after_the_handshake_closes_the_connection)
     raw_send(&raw, garbage, sizeof garbage);
     EXPECT_EQ(raw_error_code(&raw), ERR_CODE_PROTOCOL);
     raw_close(&raw);
-    TURN_UNTIL(demo.server.connection_count == 0);
+    TURN_UNTIL(demo.server.acceptor.connection_count == 0);
     demo_close(&demo);
 }
 
@@ -176,7 +176,8 @@ TEST(a_client_may_vanish_after_any_byte)
             fixture_turn();
         raw_close(&raw);
     }
-    TURN_UNTIL(demo.server.connection_count == 0 && demo.server.listener.accepted == bytes.size);
+    TURN_UNTIL(demo.server.acceptor.connection_count == 0
+               && demo.server.acceptor.listener.accepted == bytes.size);
     EXPECT(demo.request_count > 0);
     EXPECT(err_has(demo.body_err, ERR_CODE_CLOSED));
     EXPECT_EQ(demo.loop.buffers.large.free_count, demo.loop.buffers.large.count);
@@ -497,7 +498,7 @@ TEST(a_reader_that_stops_is_cut_and_the_role_is_told)
     send_bytes();
     TURN_UNTIL(demo.gone_count == 1);
     EXPECT_EQ(demo.streaming, 0);
-    TURN_UNTIL(demo.server.connection_count == 0);
+    TURN_UNTIL(demo.server.acceptor.connection_count == 0);
     close_both(&demo);
 }
 
@@ -534,7 +535,7 @@ TEST(an_idle_connection_is_closed_but_not_while_a_request_runs)
     TURN_UNTIL(demo.parked_count == 1);
     uint64_t end_ns = fixture_now_ns() + 100000000;
     TURN_UNTIL(fixture_now_ns() > end_ns);
-    EXPECT_EQ(demo.server.connection_count, 1);
+    EXPECT_EQ(demo.server.acceptor.connection_count, 1);
     demo_answer_parked(&demo, 0);
     expect_frame(MSG_STATED, 1);
     raw_expect_closed(&raw);
@@ -546,7 +547,7 @@ TEST(a_silent_client_is_closed_before_its_handshake)
     struct demo demo;
     open_both(&demo, &(struct demo_options){.handshake_ns = 20000000});
     raw_expect_closed(&raw);
-    EXPECT_EQ(demo.server.listener.accepted, 1);
+    EXPECT_EQ(demo.server.acceptor.listener.accepted, 1);
     close_both(&demo);
 }
 
@@ -579,10 +580,10 @@ TEST(above_connection_max_the_answer_is_busy)
         EXPECT_EQ(raw_error_code(&more[i]), ERR_CODE_BUSY);
         raw_close(&more[i]);
     }
-    EXPECT_EQ(demo.server.listener.refused, 3);
+    EXPECT_EQ(demo.server.acceptor.listener.refused, 3);
     expect_alive();
     raw_close(&raw);
-    TURN_UNTIL(demo.server.connection_count == 0);
+    TURN_UNTIL(demo.server.acceptor.connection_count == 0);
     raw_open(&raw, &demo);
     raw_handshake(&raw, ROLE_CLIENT);
     expect_alive();
@@ -597,7 +598,7 @@ TEST(who_is_refused_and_stays_does_not_keep_others_waiting)
     open_both(&demo, &(struct demo_options){.connection_max = 1});
     raw_handshake(&raw, ROLE_CLIENT);
     raw_open(&idle, &demo);
-    TURN_UNTIL(demo.server.listener.refused == 1);
+    TURN_UNTIL(demo.server.acceptor.listener.refused == 1);
     uint64_t before_ns = io_now(demo.io);
     raw_open(&next, &demo);
     EXPECT_EQ(raw_error_code(&next), ERR_CODE_BUSY);
@@ -640,7 +641,7 @@ TEST(a_drain_lets_requests_and_bodies_end)
     net_server_drain(&demo.server);
     for (int i = 0; i < 50; i++)
         fixture_turn();
-    EXPECT_EQ(demo.server.connection_count, 2);
+    EXPECT_EQ(demo.server.acceptor.connection_count, 2);
     bytes_frame(&bytes, MSG_DATA, 0, 2, span_of(NULL, 0), span_of(content + 1000, 10));
     bytes_ping(&bytes, 3); /* comes too late */
     send_bytes();
@@ -669,7 +670,7 @@ TEST(a_cut_ends_connections_with_requests_in_flight)
     TURN_UNTIL(demo.request_count == 3);
     net_server_cut(&demo.server);
     TURN_UNTIL(demo.gone_count == 1 && err_has(demo.body_err, ERR_CODE_CLOSED));
-    EXPECT_EQ(demo.server.connection_count, 1); /* the parked request holds it */
+    EXPECT_EQ(demo.server.acceptor.connection_count, 1); /* the parked request holds it */
     EXPECT(net_request_is_gone(demo.parked[0]));
     demo_answer_parked(&demo, 0);
     TURN_UNTIL(net_server_is_idle(&demo.server));
@@ -698,7 +699,7 @@ TEST(a_cut_reaches_who_waits_for_a_slot_or_a_buffer)
     TURN_UNTIL(!list_is_empty(&demo.server.requests.waiters)
                && !list_is_empty(&demo.loop.buffers.large.waiters));
     net_server_cut(&demo.server);
-    TURN_UNTIL(demo.server.connection_count == 1);
+    TURN_UNTIL(demo.server.acceptor.connection_count == 1);
     EXPECT_EQ(demo.request_count, 2);
     raw_close(&second);
     raw_close(&third);

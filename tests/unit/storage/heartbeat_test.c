@@ -132,7 +132,7 @@ TEST(a_wrong_secret_is_told_once)
     struct town_storage *storage = town_storage(&town, 0, "g1", "images");
     storage->config.node_secret = &wrong;
     town_start_storage(&town, storage);
-    TURN_UNTIL(&town, town.trackers[0].server.listener.accepted >= 4);
+    TURN_UNTIL(&town, town.trackers[0].server.acceptor.listener.accepted >= 4);
     EXPECT_EQ(storage->refused_count, 1);
     EXPECT_ERR(storage->refused_err, DENIED);
     EXPECT(!town_known(&town, 0, 1));

@@ -94,7 +94,7 @@ TEST(a_connection_on_which_nothing_comes_is_closed_and_those_that_beat_stay)
     TURN_UNTIL(&town, town.is_client_closed);
     EXPECT_ERR(town.client_err, CLOSED);
     EXPECT(town_is_running(&town, 0, 1));
-    EXPECT_EQ(town.trackers[0].server.listener.accepted, 2);
+    EXPECT_EQ(town.trackers[0].server.acceptor.listener.accepted, 2);
     town_close(&town);
 }
 
