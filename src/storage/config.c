@@ -44,7 +44,7 @@ static const struct config_key keys[] = {
         .max = CHUNK_SIZE_MAX, .help = "of a file that packs small files; fixed when formatted"},
     {"log_segment_size", CONFIG_AT_SIZE(S, log_segment_size), .default_text = "32MiB",
         .min = 64 * KIB, .max = 1 * GIB, .help = "of a binlog file; fixed when formatted"},
-    {"log_segments", CONFIG_AT_INTEGER(S, log_segments), .default_text = "8",
+    {"log_segments", CONFIG_AT_INTEGER(S, log_segments), .default_text = "16",
         .min = LOG_SEGMENTS_MIN, .max = LOG_SEGMENTS_MAX, .unit = "segments",
         .help = "log budget of each stream"},
     {"log_buffer_size", CONFIG_AT_SIZE(S, log_buffer_size), .default_text = "1MiB", .min = 64 * KIB,

@@ -25,7 +25,9 @@ struct native_op;
 struct storage_loop;
 
 enum {
-    FOLLOW_INTAKES = 16, /* of a loop, at a time; fewer where few files may be open: */
+    /* Of a loop, at a time: as many records as one commit takes, for its latency bounds catching up. Fewer
+     * where few files may be open. */
+    FOLLOW_INTAKES = 64,
     FOLLOW_INTAKES_LEAST = 4,
     FOLLOW_ASSEMBLIES = 4,   /* of a loop: entries that come in several frames */
     FOLLOW_SOURCES = 128,    /* of a loop */

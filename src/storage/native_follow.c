@@ -225,6 +225,8 @@ void native_follow(struct native *native, struct net_request *request)
     if (has_gap(follower->source, &msg))
         reconcile_note_lost(loop);
     begin_ticking(&loop->follows);
+    if (loop->is_push_open)
+        pushes_greet(&loop->pushes, key.machine);
     reply_followed(op, follower);
 }
 

@@ -344,12 +344,20 @@ bool push_is_allowed(struct push *push)
            && push_rate_allows(&pushes->rate, io_now(io));
 }
 
-static struct push_batch *free_builder(struct pushes *pushes)
+/* One that has read what comes next, or else one that keeps nothing for others. */
+static struct push_batch *free_builder(struct pushes *pushes, const struct push *push)
 {
-    for (size_t i = 0; i < PUSH_BUILDERS; i++)
-        if (!pushes->builders[i].push)
-            return &pushes->builders[i];
-    return NULL;
+    struct push_batch *found = NULL;
+    for (size_t i = 0; i < PUSH_BUILDERS; i++) {
+        struct push_batch *batch = &pushes->builders[i];
+        if (batch->push)
+            continue;
+        if (push_batch_keeps(batch, push))
+            return batch;
+        if (!found || found->kept_of)
+            found = batch;
+    }
+    return found;
 }
 
 static bool is_busy(const struct push *push)
@@ -368,23 +376,34 @@ static bool has_more(const struct push *push)
     return false;
 }
 
+static uint32_t credit_left(const struct push *push)
+{
+    return push->credit > push->credit_used ? push->credit - push->credit_used : 0;
+}
+
+/* Behind as many bytes as the peer takes, it is worth waiting for a whole frame. */
+static bool has_room(const struct push *push)
+{
+    uint32_t least = push->credit / 4 < FRAME_DATA_MAX ? push->credit / 4 : FRAME_DATA_MAX;
+    return push->calls_out == 0
+           || (push->calls_out < PUSH_CALLS_MAX && !push->wants_room && credit_left(push) > 0
+               && credit_left(push) >= least);
+}
+
 void push_pump(struct push *push)
 {
     struct pushes *pushes = push->stream->pushes;
     if (push->state != PUSH_RUNNING || push->is_lost || is_busy(push) || pushes->is_stopping)
         return;
-    bool has_room = push->calls_out == 0
-                    || (push->calls_out < PUSH_CALLS_MAX && !push->wants_room
-                        && push->credit_used < push->credit);
-    if (!has_room || !has_more(push) || !push_is_allowed(push))
+    if (!has_room(push) || !has_more(push) || !push_is_allowed(push))
         return;
-    struct push_batch *batch = free_builder(pushes);
+    struct push_batch *batch = free_builder(pushes, push);
     uint8_t *out = batch ? push_take_buffer(push) : NULL;
     push->wants_builder = !batch;
     push->wants_buffer = batch && !out;
     if (!out)
         return;
-    uint32_t left = push->credit > push->credit_used ? push->credit - push->credit_used : 0;
+    uint32_t left = credit_left(push);
     push->wants_applied = push->wants_room = false;
     push->batch = batch;
     push_batch_start(batch, push, out, left < FRAME_DATA_MAX ? left : FRAME_DATA_MAX);

@@ -159,6 +159,9 @@ void pushes_fini(struct pushes *pushes);
 /** The group's members are these from now on. */
 void pushes_members(struct pushes *pushes, const struct members *members);
 
+/** That member is there: it has come to us. Who waits for it tries again at once. */
+void pushes_greet(struct pushes *pushes, uint32_t machine);
+
 /** Close every connection. What waits for mirrors (push_hold.h) is answered. */
 void pushes_stop(struct pushes *pushes);
 bool pushes_is_idle(const struct pushes *pushes);

@@ -37,11 +37,29 @@ static int finish_as(struct push_batch *batch, enum push_outcome outcome)
 
 /* ---- the log ---- */
 
+bool push_batch_keeps(const struct push_batch *batch, const struct push *push)
+{
+    return batch->kept_of == push->stream && push->is_checked
+           && batch->kept_lsn == push->read_lsn + 1;
+}
+
+/* What was read and not sent is whole records behind lsn_to. */
+static void keep_rest(struct push_batch *batch)
+{
+    bool keeps = !err_is(batch->machine.err) && !batch->push->is_lost && batch->push->is_checked
+                 && batch->rest.size > 0;
+    batch->kept_of = keeps ? batch->push->stream : NULL;
+    batch->kept_lsn = batch->lsn_to + 1;
+}
+
 static int batch_read(struct machine *machine)
 {
     struct push_batch *batch = batch_of(machine);
     struct push *push = batch->push;
     struct log_read *read = &push->read;
+    if (push_batch_keeps(batch, push))
+        return BATCH_NEXT;
+    batch->rest = span_of(NULL, 0);
     read->lsn = batch->lsn_to + (push->is_checked ? 1 : 0);
     read->buffer = batch->raw;
     read->capacity = batch->raw_size;
@@ -379,6 +397,7 @@ static int batch_unwind(struct machine *machine)
 {
     struct push_batch *batch = batch_of(machine);
     chunk_release(&batch->pushes->options.store->files, &batch->ref);
+    keep_rest(batch);
     if (err_is(machine->err))
         batch->outcome = PUSH_FAILED;
     return BATCH_DONE;
@@ -393,7 +412,7 @@ static int batch_done(struct machine *machine)
 }
 
 static const struct stage batch_stages[BATCH_STAGES] = {
-    [BATCH_READ] = {"read", batch_read, BIT(BATCH_TAKE), 0},
+    [BATCH_READ] = {"read", batch_read, BIT(BATCH_TAKE) | BIT(BATCH_NEXT), 0},
     [BATCH_TAKE] = {"take", batch_take, BIT(BATCH_NEXT), 5000},
     [BATCH_NEXT] = {"next", batch_next, BIT(BATCH_NEXT) | BIT(BATCH_SEED) | BIT(BATCH_CONTENT), 0},
     [BATCH_SEED] = {"seed", batch_seed, BIT(BATCH_NEXT), 5000},
@@ -412,7 +431,6 @@ void push_batch_start(struct push_batch *batch, struct push *push, uint8_t *out,
     batch->out = out;
     batch->room = room;
     batch->writer = (struct writer){.data = out, .capacity = batch->pushes->buffer_size};
-    batch->rest = span_of(NULL, 0);
     batch->has_record = false;
     batch->ref = (struct chunk_ref){0};
     batch->lsn_to = push->read_lsn;

@@ -9,7 +9,8 @@
  * A batch ends when the frame or the peer's credit is full, the log ends, the incarnation changes, or
  * a change comes that has to be streamed. A content that is not what its record says was overtaken by
  * a later change: it is left out. The few builders of a loop have buffers of their own for what they
- * read; they wait for the disk only. */
+ * read; they wait for the disk only. What was read and did not fit stays for the next push of the same
+ * stream: a log that is read from disk is read once, in large pieces. */
 #ifndef CAIRN_STORAGE_PUSH_BATCH_H
 #define CAIRN_STORAGE_PUSH_BATCH_H
 
@@ -50,6 +51,9 @@ struct push_batch {
     struct writer writer;
     uint32_t room;    /* bytes of data that the push may have, unless it has one entry only */
     struct span rest; /* of raw */
+    const struct push_stream
+        *kept_of;      /* whose records `rest` still has, between two pushes; NULL: none */
+    uint64_t kept_lsn; /* of the first of them */
     struct entry entry;
     size_t record_size; /* in raw */
     bool has_record, has_home_seed, has_target_seed, has_content;
@@ -62,6 +66,9 @@ struct push_batch {
     uint64_t lsn_to, incarnation, time_ns, watermark;
     uint32_t count;
 };
+
+/** Does this free builder still have what comes behind push->read_lsn? */
+bool push_batch_keeps(const struct push_batch *batch, const struct push *push);
 
 /** Build behind push->read_lsn into `out` (pushes->buffer_size bytes). Ends with push_built(). */
 void push_batch_start(struct push_batch *batch, struct push *push, uint8_t *out, uint32_t room);

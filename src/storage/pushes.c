@@ -262,6 +262,14 @@ void pushes_members(struct pushes *pushes, const struct members *members)
             EVENT_NUMBER("peers_max", pushes->options.peers_max));
 }
 
+void pushes_greet(struct pushes *pushes, uint32_t machine)
+{
+    for (uint32_t i = 0; i < pushes->stream_count; i++)
+        PUSH_EACH(&pushes->streams[i], push)
+    if (push->machine == machine && push->state == PUSH_WAITING)
+        push->next_ns = push->retry_ns = 0;
+}
+
 void pushes_stop(struct pushes *pushes)
 {
     if (pushes->is_stopping)

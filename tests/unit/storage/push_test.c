@@ -212,6 +212,47 @@ TEST(credit_is_never_exceeded_and_a_record_larger_than_it_goes_alone)
     }
 }
 
+TEST(a_log_behind_the_ring_is_read_from_disk_once_however_small_the_credit)
+{
+    struct fid fids[100];
+    mirrors_open(&mirrors, 27, 1);
+    for (unsigned i = 0; i < ARRAY_LEN(fids); i++)
+        fids[i] = stand_upload(&mirrors.stand, 1500, i);
+    mirrors.followers[0].credit = 8000;
+    mirrors_start(&mirrors);
+    mirrors_expect_level(&mirrors);
+    for (unsigned i = 0; i < ARRAY_LEN(fids); i++)
+        follower_expect(&mirrors.followers[0], &fids[i], 1500, i);
+    const struct stream *stream = mirrors.pushes.streams[0].stream;
+    EXPECT(mirrors.followers[0].pushes_came > 40);
+    EXPECT(stream->tail.disk_reads > 0);
+    EXPECT(stream->tail.disk_reads <= 16);
+    mirrors_close(&mirrors);
+}
+
+static bool waits_long(void *context)
+{
+    (void)context;
+    const struct push *push = mirrors_push(&mirrors, 0);
+    return push->state == PUSH_WAITING
+           && push->next_ns > sim_world_now(mirrors.stand.world) + NS_PER_S * 9 / 10;
+}
+
+TEST(a_member_that_comes_is_not_waited_for_any_longer)
+{
+    mirrors_open(&mirrors, 28, 1);
+    (void)stand_upload(&mirrors.stand, 500, 1);
+    mirrors.followers[0].errors_left = 1000;
+    mirrors.followers[0].error = ERR(BUSY, 0);
+    mirrors_start(&mirrors);
+    EXPECT(mirrors_run_until(&mirrors, waits_long, NULL));
+    mirrors.followers[0].errors_left = 0;
+    pushes_greet(&mirrors.pushes, mirrors_push(&mirrors, 0)->machine);
+    sim_world_run_for(mirrors.stand.world, 400 * NS_PER_MS);
+    EXPECT_EQ(mirrors_push(&mirrors, 0)->state, PUSH_RUNNING);
+    mirrors_close(&mirrors);
+}
+
 static bool second_is_level(void *context)
 {
     (void)context;
