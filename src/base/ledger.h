@@ -130,6 +130,13 @@ static inline bool held_is_held(const struct held *held)
 void owner_open(
     struct owner *owner, const char *operation, enum direction direction, uint64_t now_ns);
 
+/** Name the object that it works on: id clock and origin. */
+static inline void owner_set_object(struct owner *owner, uint64_t clock, uint32_t origin)
+{
+    owner->object_clock = clock;
+    owner->object_origin = origin;
+}
+
 /** End an owner. CHECKs that it holds nothing. */
 void owner_close(struct owner *owner);
 

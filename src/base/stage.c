@@ -1,10 +1,13 @@
 #include "base/stage.h"
 
+#include "base/probe.h"
+
 void run_queue_init(struct run_queue *queue)
 {
     list_init(&queue->ready);
     list_init(&queue->machines);
     queue->now_ns = 0;
+    queue->deeds = (struct deeds){0};
 }
 
 static void machine_move(struct machine *machine, int next)
@@ -15,6 +18,19 @@ static void machine_move(struct machine *machine, int next)
           || (kind->stages[machine->stage].edges & BIT(next)) != 0);
     machine->stage = (uint8_t)next;
     machine->stage_ns = machine->queue->now_ns;
+    PROBE3(stage__enter, machine, kind->name, kind->stages[next].name);
+}
+
+/* It has nothing left to do but its answer. */
+static void machine_end(struct machine *machine)
+{
+    uint64_t duration_ns = machine->queue->now_ns - machine->owner.born_ns;
+    list_remove(&machine->link);
+    PROBE4(operation__end, machine, machine->kind->name, machine->err.code, duration_ns);
+#ifndef CAIRN_NO_SIGHT
+    deed_add(
+        &machine->queue->deeds, machine->kind, machine->kind->name, machine->err.code, duration_ns);
+#endif
 }
 
 static void machine_run(struct machine *machine)
@@ -36,7 +52,7 @@ static void machine_run(struct machine *machine)
         CHECK(machine->waiting == 0);
         machine_move(machine, next);
         if (next == machine->kind->done)
-            list_remove(&machine->link);
+            machine_end(machine);
     }
 }
 
@@ -64,6 +80,7 @@ void machine_start(struct machine *machine, const struct machine_kind *kind,
     owner_open(&machine->owner, kind->name, direction, queue->now_ns);
     list_push_back(&queue->machines, &machine->link);
     list_push_back(&queue->ready, &machine->ready);
+    PROBE3(operation__start, machine, kind->name, (int)direction);
 }
 
 int machine_wait_in(struct machine *machine, int next, unsigned arrivals)
@@ -97,6 +114,7 @@ int machine_fail(struct machine *machine, err_t err)
     CHECK(err_is(err));
     if (!err_is(machine->err))
         machine->err = err;
+    PROBE4(operation__fail, machine, machine->kind->name, err.code, err.os);
     return machine->kind->unwind;
 }
 

@@ -10,6 +10,7 @@
 #ifndef CAIRN_BASE_STAGE_H
 #define CAIRN_BASE_STAGE_H
 
+#include "base/deeds.h"
 #include "base/ledger.h"
 
 enum { STAGE_WAIT = -1, STAGE_END = -2 };
@@ -20,8 +21,11 @@ struct stage {
     const char *name;
     int (*run)(struct machine *machine); /* next stage, STAGE_WAIT, or (DONE only) STAGE_END */
     uint64_t edges;                      /* BIT(stage) it may move to; UNWIND is always allowed */
-    uint32_t deadline_ms;                /* longest expected stay; 0: none. Shown as overdue */
+    uint32_t deadline_ms; /* longest expected stay; 0: none; STAGE_RESTS. Shown as overdue */
 };
+
+/* The stage in which a machine that lives long has nothing to do: it waits for work, not for an answer. */
+#define STAGE_RESTS UINT32_MAX
 
 struct machine_kind {
     const char *name;
@@ -37,6 +41,7 @@ struct run_queue {
     struct list ready;
     struct list machines; /* every started machine, for `cairn ops` */
     uint64_t now_ns;      /* set by the loop once per turn */
+    struct deeds deeds;   /* of those that ended, for metrics */
 };
 
 struct machine {

@@ -17,6 +17,7 @@ static const struct verb *const verbs[] = {
     &ls_verb,
     NULL, /* operators */
     &status_verb,
+    &ops_verb,
     &member_verb,
     &check_verb,
     &bench_verb,

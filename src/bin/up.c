@@ -113,6 +113,7 @@ static void take_tracker(struct up *up)
     address_text(up, up->settings.port, text, sizeof text);
     tracker_config_default(&process->tracker_config);
     process->has_tracker = true;
+    process->tracker_config.shares_loop = true;
     process->tracker_config.connection_max = tracker_connections();
     process->tracker_config.secrets = &process->server.secrets;
     if (err_is(io_address_parse(text, &process->tracker_config.address)))

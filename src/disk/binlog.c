@@ -236,7 +236,7 @@ static int commit_done(struct machine *machine)
 }
 
 static const struct stage commit_stages[COMMIT_STAGES] = {
-    [COMMIT_SEAL] = {"seal", commit_seal, BIT(COMMIT_WRITE), 0},
+    [COMMIT_SEAL] = {"seal", commit_seal, BIT(COMMIT_WRITE), STAGE_RESTS},
     [COMMIT_WRITE] = {"write", commit_write, BIT(COMMIT_WRITTEN), 5000},
     [COMMIT_WRITTEN] = {"written", commit_written, BIT(COMMIT_WRITE) | BIT(COMMIT_SEAL), 5000},
     [COMMIT_UNWIND] = {"unwind", commit_unwind, BIT(COMMIT_DONE), 0},

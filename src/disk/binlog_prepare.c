@@ -281,7 +281,7 @@ static int prepare_done(struct machine *machine)
 }
 
 static const struct stage prepare_stages[PREPARE_STAGES] = {
-    [PREPARE_PICK] = {"pick", prepare_pick, BIT(PREPARE_OPEN), 0},
+    [PREPARE_PICK] = {"pick", prepare_pick, BIT(PREPARE_OPEN), STAGE_RESTS},
     [PREPARE_OPEN] = {"open", prepare_open, BIT(PREPARE_OPENED), 5000},
     [PREPARE_OPENED] = {"opened", prepare_opened, BIT(PREPARE_ZERO) | BIT(PREPARE_SYNC), 5000},
     [PREPARE_ZERO] = {"zero", prepare_zero, BIT(PREPARE_ZEROED), 5000},

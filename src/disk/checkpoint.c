@@ -679,7 +679,7 @@ static int checkpoint_done(struct machine *machine)
 }
 
 static const struct stage checkpoint_stages[CHECKPOINT_STAGES] = {
-    [CHECKPOINT_SLEEP] = {"sleep", checkpoint_sleep, BIT(CHECKPOINT_SNAPSHOT), 0},
+    [CHECKPOINT_SLEEP] = {"sleep", checkpoint_sleep, BIT(CHECKPOINT_SNAPSHOT), STAGE_RESTS},
     [CHECKPOINT_SNAPSHOT] = {"snapshot", checkpoint_take_snapshot, BIT(CHECKPOINT_APPLIED), 0},
     [CHECKPOINT_APPLIED] = {"applied", checkpoint_applied, BIT(CHECKPOINT_MAP), 30000},
     [CHECKPOINT_MAP] = {"map", checkpoint_map, BIT(CHECKPOINT_MAP_STORE) | BIT(CHECKPOINT_CHUNK),

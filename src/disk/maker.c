@@ -594,7 +594,8 @@ static int maker_done(struct machine *machine)
 }
 
 static const struct stage maker_stages[MAKER_STAGES] = {
-    [MAKER_PICK] = {"pick", maker_pick, BIT(MAKER_SEAL) | BIT(MAKER_SPACE) | BIT(MAKER_ACQUIRE), 0},
+    [MAKER_PICK] = {"pick", maker_pick, BIT(MAKER_SEAL) | BIT(MAKER_SPACE) | BIT(MAKER_ACQUIRE),
+        STAGE_RESTS},
     [MAKER_SEAL] = {"seal", maker_seal, BIT(MAKER_SEAL_WRITE) | BIT(MAKER_PICK), 0},
     [MAKER_SEAL_WRITE] = {"seal-write", maker_seal_write, BIT(MAKER_SEALED), 60000},
     [MAKER_SEALED] = {"sealed", maker_sealed, BIT(MAKER_SEAL), 5000},

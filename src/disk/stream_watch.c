@@ -49,7 +49,7 @@ static int watch_done(struct machine *machine)
 
 static const struct stage watch_stages[WATCH_STAGES] = {
     [WATCH_SLEEP] = {"sleep", watch_sleep, BIT(WATCH_TELL), 0},
-    [WATCH_TELL] = {"tell", watch_tell, BIT(WATCH_SLEEP), 0},
+    [WATCH_TELL] = {"tell", watch_tell, BIT(WATCH_SLEEP), STAGE_RESTS},
     [WATCH_UNWIND] = {"unwind", watch_unwind, BIT(WATCH_DONE), 0},
     [WATCH_DONE] = {"done", watch_done, 0, 0},
 };

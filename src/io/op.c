@@ -1,6 +1,7 @@
 /* The common part of the seam: ledger, handles, delivery. The backends do the rest. */
 #include <errno.h>
 
+#include "base/probe.h"
 #include "io/io.h"
 
 const char *io_kind_name(enum io_kind kind)
@@ -41,6 +42,7 @@ void io_complete(struct io *io, struct io_op *op, int64_t result)
         op->kind = op->kind_refused;
         op->kind_refused = IO_NOP;
     }
+    PROBE4(io__complete, op->owner->operation, (int)op->kind, op->fd, op->result);
     op_enter_handle(io, op);
     op->wake(op);
 }
@@ -66,6 +68,7 @@ void io_submit_at(struct io *io, struct io_op *op, const struct site *site)
         &(struct claim){
             .kind = HELD_OP, .life = LIFE_REQUEST, .handle = op->fd, .owner = op->owner},
         site);
+    PROBE4(io__submit, op->owner->operation, (int)op->kind, op->fd, site->function);
     if (err_is(err))
         op_refuse(io, op, site);
     else

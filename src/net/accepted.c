@@ -136,7 +136,7 @@ static int run_done(struct machine *machine)
 
 const struct stage accepted_stages[ACCEPTED_STAGE_COUNT] = {
     [ACCEPTED_WORK] = {"work", run_work,
-        BIT(ACCEPTED_WORK) | BIT(ACCEPTED_MOVING) | BIT(ACCEPTED_LINGER), 0},
+        BIT(ACCEPTED_WORK) | BIT(ACCEPTED_MOVING) | BIT(ACCEPTED_LINGER), STAGE_RESTS},
     [ACCEPTED_MOVING] = {"moving", run_moving, BIT(ACCEPTED_MOVING) | BIT(ACCEPTED_WORK), 1000},
     [ACCEPTED_LINGER] = {"linger", run_linger, BIT(ACCEPTED_LINGER), 5000},
     [ACCEPTED_UNWIND] = {"unwind", run_unwind, BIT(ACCEPTED_UNWIND) | BIT(ACCEPTED_DONE), 0},

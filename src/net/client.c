@@ -417,7 +417,7 @@ static int run_done(struct machine *machine)
 
 static const struct stage stages[STAGE_COUNT] = {
     [STAGE_CONNECT] = {"connect", run_connect, BIT(STAGE_CONNECT) | BIT(STAGE_WORK), 10000},
-    [STAGE_WORK] = {"work", run_work, BIT(STAGE_WORK), 0},
+    [STAGE_WORK] = {"work", run_work, BIT(STAGE_WORK), STAGE_RESTS},
     [STAGE_UNWIND] = {"unwind", run_unwind, BIT(STAGE_UNWIND) | BIT(STAGE_DONE), 5000},
     [STAGE_DONE] = {"done", run_done, 0, 0},
 };

@@ -232,6 +232,7 @@ void find_start(struct find *find, struct store *store, struct outlet *outlet)
     find->outlet = outlet;
     store->running++;
     machine_start(&find->machine, &find_kind, &store->io->run, DIRECTION_CLIENT);
+    owner_set_object(&find->machine.owner, find->fid.identity.clock, find->fid.identity.origin);
 }
 
 /* ---- stat ---- */
@@ -309,4 +310,5 @@ void stat_start(struct stat_file *stat, struct store *store)
     stat->store = store;
     store->running++;
     machine_start(&stat->machine, &stat_kind, &store->io->run, DIRECTION_CLIENT);
+    owner_set_object(&stat->machine.owner, stat->fid.identity.clock, stat->fid.identity.origin);
 }

@@ -663,4 +663,6 @@ void intake_start(struct intake *intake, struct store *store)
     intake->fetch.done = fetch_done;
     store->running++;
     machine_start(&intake->machine, &intake_kind, &store->io->run, DIRECTION_SYNC_RECV);
+    owner_set_object(&intake->machine.owner, intake->entry.record.identity.clock,
+        intake->entry.record.identity.origin);
 }

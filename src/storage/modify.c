@@ -503,4 +503,6 @@ void modify_start(struct modify *modify, struct store *store, struct body *body)
     modify->body = body;
     store->running++;
     machine_start(&modify->machine, &modify_kind, &store->io->run, DIRECTION_CLIENT);
+    owner_set_object(&modify->machine.owner, modify->request.fid.identity.clock,
+        modify->request.fid.identity.origin);
 }

@@ -6,6 +6,7 @@
 #ifndef CAIRN_STORAGE_NATIVE_OP_H
 #define CAIRN_STORAGE_NATIVE_OP_H
 
+#include "doors/ops_page.h"
 #include "storage/follow.h"
 #include "storage/harvest.h"
 #include "storage/list.h"
@@ -65,6 +66,15 @@ struct native_positions {
     uint16_t at;
 };
 
+/** STATUS "ops": a message that visits every loop. */
+struct native_ops {
+    struct io_message message;
+    struct native_op *op;
+    struct writer writer;
+    struct ops_page page;
+    uint16_t at;
+};
+
 /** An upload that is asked for again: what was decided before the loops were asked. */
 struct native_retry {
     struct upload_ask ask;
@@ -105,6 +115,7 @@ struct native_op {
         struct list_walk list;
         struct native_inventory inventory;
         struct native_positions positions;
+        struct native_ops ops;
         struct harvest harvest;
         struct native_fetch fetch;
         struct follow_push push;
@@ -150,9 +161,13 @@ void native_modify(struct native *native, struct net_request *request);
 void native_delete(struct native *native, struct net_request *request);
 void native_list(struct native *native, struct net_request *request);
 void native_status(struct native *native, struct net_request *request);
+void native_ops(struct native *native, struct net_request *request, bool shows_resting);
 void native_verify(struct native *native, struct net_request *request);
 void native_recall(struct native *native, struct net_request *request);
 void native_member(struct native *native, struct net_request *request);
+
+/** The answer to a STATUS: the first `size` bytes of op->page; then the operation closes. */
+void native_page_send(struct native_op *op, size_t size);
 
 /* find, stat: shared with relay.c */
 void native_found_send(struct native_op *op, const struct slot_header *header,

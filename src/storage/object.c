@@ -469,6 +469,7 @@ void object_open(struct object *object, struct store *store, const struct fid *f
     object->place = object->home;
     object->local = store_place_of(store, fid);
     machine_start(&object->machine, &object_kind, &store->io->run, parent->owner.direction);
+    owner_set_object(&object->machine.owner, fid->identity.clock, fid->identity.origin);
 }
 
 void object_open_identity(struct object *object, struct store *store, const struct fid *fid,

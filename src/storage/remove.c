@@ -278,4 +278,6 @@ void remove_start(struct remove_file *remove, struct store *store)
     remove->store = store;
     store->running++;
     machine_start(&remove->machine, &remove_kind, &store->io->run, DIRECTION_CLIENT);
+    owner_set_object(
+        &remove->machine.owner, remove->fid.identity.clock, remove->fid.identity.origin);
 }

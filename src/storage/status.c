@@ -2,6 +2,7 @@
 
 #include "base/json.h"
 #include "base/units.h"
+#include "doors/ops_page.h"
 #include "storage/internal.h"
 #include "storage/native_op.h"
 
@@ -312,6 +313,16 @@ static void page_left(struct native_op *op, err_t err)
     native_op_close(op);
 }
 
+void native_page_send(struct native_op *op, size_t size)
+{
+    op->piece.rest = span_of(op->page, size);
+    op->piece.is_last = true;
+    op->piece.left = page_left;
+    struct writer fields = net_reply_begin(op->request);
+    msg_status_reply_encode(&(struct msg_status_reply){.state = op->native->loop->state}, &fields);
+    native_piece_send(op, MSG_STATUS_REPLY, &fields);
+}
+
 static void toured(struct storage_tour_waiter *waiter)
 {
     struct native_op *op = CONTAINER_OF(waiter, struct native_op, tour);
@@ -322,12 +333,7 @@ static void toured(struct storage_tour_waiter *waiter)
         native_op_fail(op, ERR(TOO_LARGE, 0));
         return;
     }
-    op->piece.rest = span_of(op->page, page.size);
-    op->piece.is_last = true;
-    op->piece.left = page_left;
-    struct writer fields = net_reply_begin(op->request);
-    msg_status_reply_encode(&(struct msg_status_reply){.state = storage->state}, &fields);
-    native_piece_send(op, MSG_STATUS_REPLY, &fields);
+    native_page_send(op, page.size);
 }
 
 void native_status(struct native *native, struct net_request *request)
@@ -335,6 +341,11 @@ void native_status(struct native *native, struct net_request *request)
     struct storage_loop *loop = native->loop;
     struct msg_status msg;
     err_t err = msg_status_decode(request->meta, &msg);
+    bool shows_resting = false;
+    if (!err_is(err) && ops_page_is_asked(msg.what, &shows_resting)) {
+        native_ops(native, request, shows_resting);
+        return;
+    }
     if (!err_is(err) && msg.what.size > 0 && !span_equals_text(msg.what, "status"))
         err = ERR(UNSUPPORTED, 0);
     if (err_is(err)) {

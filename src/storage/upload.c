@@ -112,6 +112,7 @@ static bool upload_take_clock(struct upload *upload, err_t *ret_err)
     if (err_is(*ret_err))
         return true;
     upload->header.identity.clock = clock;
+    owner_set_object(&upload->machine.owner, clock, upload->header.identity.origin);
     stream_hold_clock(upload->stream, &upload->clock_hold, clock);
     return true;
 }

@@ -10,7 +10,7 @@ enum {
 _Static_assert(ANSWER_SIZE_MAX >= REGISTRY_ANSWER_MAX * (4 + 2 + REGISTRY_ADDRESS_MAX), "answers");
 
 /* Two operators at a time are enough; the third is told BUSY. */
-enum { TRACKER_PAGES = 2 };
+enum { TRACKER_PAGES = 2, TRACKER_PAGE_MIN = 128 * 1024 };
 
 struct tracker_answer {
     struct iovec data;
@@ -22,6 +22,13 @@ struct tracker_page {
     struct iovec data;
     uint8_t bytes[];
 };
+
+/** Bytes of a page: the status has room whatever the tables hold, and other answers have some. */
+static inline size_t tracker_page_size(const struct registry_tables *tables)
+{
+    size_t size = status_size_max(tables);
+    return size > TRACKER_PAGE_MIN ? size : TRACKER_PAGE_MIN;
+}
 
 /** Serve one request (requests.c). */
 void tracker_on_request(struct net_server *server, struct net_request *request);

@@ -1,5 +1,6 @@
 /* The tracker's verbs: decode, ask the registry, answer. */
 #include "base/units.h"
+#include "doors/ops_page.h"
 #include "tracker/internal.h"
 
 /* Requests of a tracker have no body; one that comes all the same is drained by the connection. */
@@ -194,23 +195,42 @@ static void page_sent(struct net_request *request, err_t err)
     net_request_end(request);
 }
 
+static void write_status(const struct tracker *tracker, struct writer *w)
+{
+    status_write(&tracker->registry,
+        &(struct status_times){.started_wall_ns = tracker->started_wall_ns,
+            .now_wall_ns = io_wall(tracker->io),
+            .now_ns = io_now(tracker->io)},
+        w);
+}
+
+static void write_ops(const struct tracker *tracker, bool shows_resting, struct writer *w)
+{
+    struct ops_page page;
+    ops_page_begin(&page, w, "tracker", 0, shows_resting);
+    if (!tracker->config.shares_loop)
+        ops_page_add(&page, tracker->io);
+    ops_page_end(&page);
+}
+
 static void serve_status(struct tracker *tracker, struct net_request *request)
 {
     struct msg_status status;
     err_t err = msg_status_decode(request->meta, &status);
-    if (!err_is(err) && status.what.size > 0 && !span_equals_text(status.what, "status"))
+    bool shows_resting = false;
+    bool is_ops = !err_is(err) && ops_page_is_asked(status.what, &shows_resting);
+    if (!err_is(err) && !is_ops && status.what.size > 0 && !span_equals_text(status.what, "status"))
         err = ERR(UNSUPPORTED, 0);
     struct tracker_page *page = err_is(err) ? NULL : pool_take(&tracker->pages, request->owner);
     if (!page) {
         refuse_plainly(request, err_is(err) ? err : ERR(BUSY, 0));
         return;
     }
-    struct writer w = {.data = page->bytes, .capacity = status_size_max(&tracker->tables)};
-    status_write(&tracker->registry,
-        &(struct status_times){.started_wall_ns = tracker->started_wall_ns,
-            .now_wall_ns = io_wall(tracker->io),
-            .now_ns = io_now(tracker->io)},
-        &w);
+    struct writer w = {.data = page->bytes, .capacity = tracker_page_size(&tracker->tables)};
+    if (is_ops)
+        write_ops(tracker, shows_resting, &w);
+    else
+        write_status(tracker, &w);
     CHECK(!w.failed);
     page->size = w.size;
     page->sent = 0;

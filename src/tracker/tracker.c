@@ -107,7 +107,7 @@ static struct net_server_config server_config(struct tracker *tracker)
 static err_t take_pools(struct tracker *tracker)
 {
     struct ledger *ledger = &tracker->io->ledger;
-    size_t page_size = sizeof(struct tracker_page) + status_size_max(&tracker->tables);
+    size_t page_size = sizeof(struct tracker_page) + tracker_page_size(&tracker->tables);
     TRY(pool_init(&tracker->answers, tracker->mem, ledger, "tracker.answers",
         sizeof(struct tracker_answer), tracker->config.connection_max, 0, &tracker->owner));
     tracker->has_answers = true;

@@ -24,6 +24,7 @@ struct tracker_config {
     struct io_address address;         /* port 0: any */
     struct io_address fastdfs_address; /* family 0: no FastDFS door */
     uint32_t fastdfs_connection_max;
+    bool shares_loop;  /* with a storage, which tells of all that the loop has in flight */
     bool fastdfs_wide; /* addresses in answers have the size for IPv6, always */
     const struct handshake_secrets *secrets; /* borrowed */
     struct event_log *log;                   /* borrowed; NULL: none */

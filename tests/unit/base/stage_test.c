@@ -58,6 +58,36 @@ TEST(a_machine_runs_only_after_all_its_arrivals)
     EXPECT(list_is_empty(&queue.machines));
 }
 
+TEST(what_ended_is_counted_by_kind_result_and_duration)
+{
+    struct run_queue queue;
+    run_queue_init(&queue);
+    struct job good = {0}, bad = {.fail_early = true};
+    queue.now_ns = 1000;
+    machine_start(&good.machine, &kind, &queue, DIRECTION_OWN);
+    machine_start(&bad.machine, &kind, &queue, DIRECTION_OWN);
+    run_queue_run(&queue);
+    queue.now_ns = 1000 + (UINT64_C(1) << 20);
+    machine_arrive(&good.machine);
+    machine_arrive(&good.machine);
+    run_queue_run(&queue);
+    struct deeds sum = {0};
+    deeds_merge(&sum, &queue.deeds);
+    const struct deed *row = NULL;
+    for (size_t i = 0; i < DEED_KINDS_MAX; i++)
+        if (sum.rows[i].key == &kind)
+            row = &sum.rows[i];
+    EXPECT(row != NULL);
+    if (!row)
+        return;
+    EXPECT_TEXT(row->name, "job");
+    EXPECT_EQ(row->results[ERR_CODE_OK], 1);
+    EXPECT_EQ(row->results[ERR_CODE_NO_SPACE], 1);
+    EXPECT_EQ(row->timing.sum_ns, UINT64_C(1) << 20);
+    EXPECT_EQ(row->timing.buckets[0], 1); /* the one that failed at once */
+    EXPECT_EQ(row->timing.buckets[20 - TIMING_FIRST_BITS], 1);
+}
+
 TEST(failure_leaves_by_unwind_and_keeps_its_first_cause)
 {
     struct run_queue queue;

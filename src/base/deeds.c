@@ -1,0 +1,81 @@
+#include "base/deeds.h"
+
+void timing_add(struct timing *timing, uint64_t duration_ns)
+{
+    uint64_t above = duration_ns > 0 ? (duration_ns - 1) >> TIMING_FIRST_BITS : 0;
+    unsigned bucket = above == 0 ? 0 : 64u - (unsigned)__builtin_clzll(above);
+    timing->buckets[bucket < TIMING_BUCKETS ? bucket : TIMING_BUCKETS - 1]++;
+    timing->sum_ns += duration_ns;
+}
+
+void timing_merge(struct timing *into, const struct timing *from)
+{
+    for (size_t i = 0; i < TIMING_BUCKETS; i++)
+        into->buckets[i] += from->buckets[i];
+    into->sum_ns += from->sum_ns;
+}
+
+uint64_t timing_count(const struct timing *timing)
+{
+    uint64_t count = 0;
+    for (size_t i = 0; i < TIMING_BUCKETS; i++)
+        count += timing->buckets[i];
+    return count;
+}
+
+uint64_t timing_top_ns(size_t bucket)
+{
+    CHECK(bucket < TIMING_BUCKETS);
+    return bucket == TIMING_BUCKETS - 1 ? UINT64_MAX : UINT64_C(1) << (TIMING_FIRST_BITS + bucket);
+}
+
+/* The last row is kept for what finds no other place. */
+static const char other = 0;
+
+/* Kinds lie next to each other in the program: the bits above their alignment differ most. */
+static struct deed *row_of(struct deeds *deeds, const void *key, const char *name)
+{
+    enum { ROWS = DEED_KINDS_MAX - 1 };
+    uint64_t hash = ((uint64_t)(uintptr_t)key >> 3) * UINT64_C(0x9e3779b97f4a7c15) >> 58;
+    for (size_t i = 0; i < ROWS; i++) {
+        struct deed *row = &deeds->rows[(hash + i) % ROWS];
+        if (row->key == key)
+            return row;
+        if (!row->key) {
+            row->key = key;
+            row->name = name;
+            return row;
+        }
+    }
+    struct deed *last = &deeds->rows[ROWS];
+    last->key = &other;
+    last->name = "other";
+    return last;
+}
+
+void deed_add(
+    struct deeds *deeds, const void *key, const char *name, int32_t code, uint64_t duration_ns)
+{
+    struct deed *row = row_of(deeds, key, name);
+    bool is_known = code >= 0 && code < DEED_CODES_MAX;
+    row->results[is_known ? code : ERR_CODE_FAILED]++;
+    timing_add(&row->timing, duration_ns);
+}
+
+void deeds_merge(struct deeds *into, const struct deeds *from)
+{
+    for (size_t i = 0; i < DEED_KINDS_MAX; i++) {
+        const struct deed *row = &from->rows[i];
+        if (!row->key)
+            continue;
+        struct deed *to = row_of(into, row->key, row->name);
+        for (size_t code = 0; code < DEED_CODES_MAX; code++)
+            to->results[code] += row->results[code];
+        timing_merge(&to->timing, &row->timing);
+    }
+}
+
+uint64_t deed_count(const struct deed *deed)
+{
+    return timing_count(&deed->timing);
+}
