@@ -78,6 +78,8 @@ err_t http_nonce_of(const struct http_request *request, struct nonce *ret)
 /* "photo.jpeg" -> "jpeg"; what is no suffix is left out. */
 static void set_suffix(struct http_op *op, struct span name)
 {
+    if (name.size == 0) /* POST /pool */
+        return;
     size_t at = name.size;
     while (at > 0 && name.data[at - 1] != '.' && name.data[at - 1] != '/')
         at--;
