@@ -4,27 +4,11 @@
 #include <sys/socket.h>
 
 #include "base/crc.h"
-#include "io/uring.h"
 #include "net/fdfs_server.h"
-#include "tests/unit/net/fixture.h"
+#include "tests/unit/net/sides.h"
 #include "wire/fdfs_answer.h"
 
-enum { BIG_MAX = 4 << 20 };
-
-struct side {
-    struct io *io;
-    struct mem mem;
-    struct net_loop loop;
-    struct fdfs_server server;
-    struct fdfs_server *other;
-    uint32_t crc;
-    uint64_t size, pieces, requests;
-    err_t body_err;
-};
-static struct side sides[2];
-static uint32_t side_count;
-static uint8_t big[BIG_MAX];
-static struct raw raw;
+static struct fdfs_server servers[2];
 
 /* ---- the role ---- */
 
@@ -42,14 +26,11 @@ static void take(struct exchange *exchange)
 {
     struct fdfs_request *request = fdfs_request_of(exchange);
     struct side *side = request->server->config.role;
-    side->body_err = request->exchange.body_err;
-    if (err_is(request->exchange.body_err)) {
-        fdfs_request_end(request); /* nobody is there */
+    side_body_take(side, exchange);
+    if (err_is(side->body_err)) {
+        exchange_end(exchange); /* nobody is there */
         return;
     }
-    side->crc = crc32_update(side->crc, request->exchange.data.data, request->exchange.data.size);
-    side->size += request->exchange.data.size;
-    side->pieces++;
     if (request->exchange.has_more)
         exchange_next_data(&request->exchange, take);
     else
@@ -66,9 +47,7 @@ static void on_request(struct fdfs_server *server, struct fdfs_request *request)
 {
     struct side *side = server->config.role;
     const struct fdfs_head *head = &request->head;
-    side->requests++;
-    side->crc = 0;
-    side->size = side->pieces = 0;
+    side_body_begin(side);
     if (head->command == FDFS_DOWNLOAD) {
         fdfs_reply_begin(
             request, head->size + head->offset, span_of(big, (size_t)head->size), sent_all);
@@ -76,7 +55,7 @@ static void on_request(struct fdfs_server *server, struct fdfs_request *request)
         fdfs_reply(request, FDFS_ENOSPC, span_of(NULL, 0));
         fdfs_request_end(request);
     } else if (span_equals_text(head->suffix, "move") && side->other) {
-        fdfs_request_move(request, side->other);
+        exchange_move(&request->exchange, side->other);
     } else if (request->exchange.has_more) {
         exchange_next_data(&request->exchange, take);
     } else {
@@ -86,69 +65,19 @@ static void on_request(struct fdfs_server *server, struct fdfs_request *request)
 
 /* ---- the test's side ---- */
 
-static void open_side(struct side *side, uint64_t timeout_ns, uint32_t connection_max)
+static void open_side(size_t index, uint64_t timeout_ns, uint32_t connection_max)
 {
-    *side = (struct side){0};
-    EXPECT_OK(uring_io_new(&(struct uring_options){.entries = 256}, &side->io));
-    mem_init(&side->mem, &side->io->ledger);
-    EXPECT_OK(net_loop_init(&side->loop, side->io, &side->mem,
-        &(struct net_loop_config){.small_count = 20, .large_count = 4, .tick_ns = 5000000}));
-    EXPECT_OK(fdfs_server_start(&side->server, &side->loop,
-        &(struct fdfs_server_config){.exchange = {.address = {.bytes = {127, 0, 0, 1}, .family = 4},
-                                         .listen_count = 1,
-                                         .connection_max = connection_max,
-                                         .idle_timeout_ns = timeout_ns,
-                                         .head_timeout_ns = timeout_ns,
-                                         .send_timeout_ns = timeout_ns},
+    struct side *side = side_open(&servers[index].exchange);
+    EXPECT_OK(fdfs_server_start(&servers[index], &side->loop,
+        &(struct fdfs_server_config){.exchange = side_config(timeout_ns, connection_max),
             .on_request = on_request,
             .role = side}));
-    side_count++;
-}
-
-static void turn_sides(void)
-{
-    for (uint32_t i = 0; i < side_count; i++)
-        io_turn(sides[i].io, false);
-}
-
-#define UNTIL(condition)                                                       \
-    do {                                                                       \
-        uint64_t turn_end = fixture_now_ns() + 20000000000u;                   \
-        while (!(condition)) {                                                 \
-            if (fixture_now_ns() > turn_end)                                   \
-                test_fail(__FILE__, __LINE__, "turn until " #condition, 0, 0); \
-            turn_sides();                                                      \
-            raw_poll(&raw);                                                    \
-        }                                                                      \
-    } while (0)
-
-static void close_sides(void)
-{
-    for (uint32_t i = 0; i < side_count; i++)
-        fdfs_server_cut(&sides[i].server);
-    for (uint32_t i = 0; i < side_count; i++) {
-        UNTIL(fdfs_server_is_idle(&sides[i].server) && net_loop_is_idle(&sides[i].loop));
-        fdfs_server_fini(&sides[i].server);
-        net_loop_fini(&sides[i].loop);
-        ledger_check_empty(&sides[i].io->ledger);
-    }
-    for (uint32_t i = 0; i < side_count; i++)
-        sides[i].io->backend->free(sides[i].io);
-    side_count = 0;
-    raw_close(&raw);
-}
-
-static void connect_raw(const struct side *side)
-{
-    static struct demo shell; /* raw_open() wants to know the port only */
-    shell.server.address = side->server.exchange.acceptor.listener.address;
-    raw_open(&raw, &shell);
 }
 
 static void open_one(void)
 {
-    open_side(&sides[0], 20000000000u, 8);
-    connect_raw(&sides[0]);
+    open_side(0, 20000000000u, 8);
+    sides_connect(&sides[0]);
 }
 
 /* ---- requests ---- */
@@ -169,12 +98,12 @@ static void say_upload(const char *suffix, const void *content, size_t size)
 {
     uint8_t head[25];
     raw_send(&raw, head, upload_head(head, suffix, size));
-    turn_sides();
+    sides_turn();
     for (size_t at = 0; at < size && !raw.is_closed;) {
         size_t part = size - at > 65536 ? 65536 : size - at;
         ssize_t sent = send(raw.fd, (const uint8_t *)content + at, part, MSG_NOSIGNAL);
         at += sent > 0 ? (size_t)sent : 0;
-        turn_sides();
+        sides_turn();
         raw_poll(&raw);
     }
 }
@@ -192,7 +121,7 @@ static void say_download(uint64_t offset, uint64_t size)
     raw_send(&raw, bytes, sizeof bytes);
 }
 
-static uint8_t body[BIG_MAX];
+static uint8_t body[SIDES_BIG_MAX];
 static uint64_t body_size;
 
 /* The next answer: its status; -1: the peer closed instead. */
@@ -226,7 +155,7 @@ static void expect_upload(const void *content, size_t size)
 TEST(contents_of_any_size_arrive_whole)
 {
     static const size_t sizes[] = {
-        0, 1, 100, 15000, 16359, 16384, 17000, 262144, 270000, 1000000, BIG_MAX};
+        0, 1, 100, 15000, 16359, 16384, 17000, 262144, 270000, 1000000, SIDES_BIG_MAX};
     pattern_fill(big, sizeof big, 7);
     open_one();
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
@@ -234,8 +163,8 @@ TEST(contents_of_any_size_arrive_whole)
         expect_upload(big, sizes[i]);
     }
     EXPECT(sides[0].pieces > 10);
-    EXPECT_EQ(sides[0].server.exchange.acceptor.listener.accepted, 1);
-    close_sides();
+    EXPECT_EQ(side_acceptor(&sides[0])->listener.accepted, 1);
+    sides_close();
 }
 
 TEST(requests_sent_ahead_are_answered_in_order)
@@ -249,7 +178,7 @@ TEST(requests_sent_ahead_are_answered_in_order)
         EXPECT_EQ(reply(), FDFS_OK);
         expect_upload("abc", (size_t)(i % 4));
     }
-    close_sides();
+    sides_close();
 }
 
 TEST(requests_in_single_bytes_are_understood)
@@ -258,15 +187,15 @@ TEST(requests_in_single_bytes_are_understood)
     open_one();
     size_t size = upload_head(head, "txt", 5);
     for (size_t i = 0; i < size; i++)
-        raw_send(&raw, head + i, 1), turn_sides();
+        raw_send(&raw, head + i, 1), sides_turn();
     raw_send(&raw, "hello", 5);
     expect_upload("hello", 5);
-    close_sides();
+    sides_close();
 }
 
 TEST(a_content_that_nobody_wants_is_passed_over_whatever_its_size)
 {
-    static const size_t sizes[] = {1, 5000, 300000, BIG_MAX};
+    static const size_t sizes[] = {1, 5000, 300000, SIDES_BIG_MAX};
     open_one();
     for (size_t i = 0; i < 4; i++) {
         say_upload("early", big, sizes[i]);
@@ -275,7 +204,7 @@ TEST(a_content_that_nobody_wants_is_passed_over_whatever_its_size)
         say_upload("txt", "next", 4);
         expect_upload("next", 4);
     }
-    close_sides();
+    sides_close();
 }
 
 TEST(large_answers_arrive_whole_and_a_short_one_is_cut)
@@ -291,7 +220,7 @@ TEST(large_answers_arrive_whole_and_a_short_one_is_cut)
     say_download(10, 100);
     EXPECT_EQ(reply(), -1);
     EXPECT_EQ(raw.size, 110);
-    close_sides();
+    sides_close();
 }
 
 TEST(a_malformed_request_is_answered_and_the_connection_stays)
@@ -302,8 +231,8 @@ TEST(a_malformed_request_is_answered_and_the_connection_stays)
     EXPECT_EQ(reply(), FDFS_EINVAL);
     say_ping();
     EXPECT_EQ(reply(), FDFS_OK);
-    EXPECT_EQ(sides[0].server.requests_malformed, 1);
-    close_sides();
+    EXPECT_EQ(servers[0].requests_malformed, 1);
+    sides_close();
 }
 
 TEST(a_malformed_request_that_goes_on_and_on_ends_the_connection)
@@ -316,7 +245,7 @@ TEST(a_malformed_request_that_goes_on_and_on_ends_the_connection)
         raw_send(&raw, bytes, sizeof bytes);
         EXPECT_EQ(reply(), FDFS_EINVAL);
         UNTIL(raw.is_closed);
-        close_sides();
+        sides_close();
     }
 }
 
@@ -327,40 +256,40 @@ TEST(quit_ends_the_connection_behind_what_was_asked_before)
     raw_send(&raw, (const uint8_t[]){0, 0, 0, 0, 0, 0, 0, 0, FDFS_QUIT, 0}, 10);
     EXPECT_EQ(reply(), FDFS_OK);
     UNTIL(raw.is_closed);
-    close_sides();
+    sides_close();
 }
 
 TEST(a_connection_moves_with_a_content_that_has_begun)
 {
     static const size_t sizes[] = {0, 10, 16000, 300000};
     pattern_fill(big, sizeof big, 7);
-    open_side(&sides[0], 20000000000u, 8);
-    open_side(&sides[1], 20000000000u, 8);
-    sides[0].other = &sides[1].server;
+    open_side(0, 20000000000u, 8);
+    open_side(1, 20000000000u, 8);
+    sides[0].other = sides[1].server;
     for (size_t i = 0; i < 4; i++) {
-        connect_raw(&sides[0]);
+        sides_connect(&sides[0]);
         say_upload("move", big, sizes[i]);
         expect_upload(big, sizes[i]);
         EXPECT_EQ(sides[1].requests, i + 1);
-        UNTIL(sides[0].server.exchange.acceptor.connection_count == 0);
+        UNTIL(side_acceptor(&sides[0])->connection_count == 0);
         raw_close(&raw);
-        UNTIL(sides[1].server.exchange.acceptor.connection_count == 0);
+        UNTIL(side_acceptor(&sides[1])->connection_count == 0);
     }
-    close_sides();
+    sides_close();
 }
 
 TEST(where_there_is_no_room_a_move_is_answered_busy_and_the_connection_stays)
 {
-    open_side(&sides[0], 20000000000u, 8);
-    open_side(&sides[1], 20000000000u, 8);
-    sides[0].other = &sides[1].server;
-    fdfs_server_drain(&sides[1].server);
-    connect_raw(&sides[0]);
+    open_side(0, 20000000000u, 8);
+    open_side(1, 20000000000u, 8);
+    sides[0].other = sides[1].server;
+    fdfs_server_drain(&servers[1]);
+    sides_connect(&sides[0]);
     say_upload("move", "abcdef", 6);
     EXPECT_EQ(reply(), FDFS_EBUSY);
     say_upload("txt", "abc", 3);
     expect_upload("abc", 3);
-    close_sides();
+    sides_close();
 }
 
 TEST(a_peer_that_leaves_in_the_middle_ends_its_request)
@@ -372,52 +301,52 @@ TEST(a_peer_that_leaves_in_the_middle_ends_its_request)
         raw_send(&raw, head, have < 25 ? have : 25);
         if (have > 25)
             raw_send(&raw, big, have - 25);
-        turn_sides();
+        sides_turn();
         raw_close(&raw);
-        UNTIL(sides[0].server.exchange.acceptor.connection_count == 0);
+        UNTIL(side_acceptor(&sides[0])->connection_count == 0);
         EXPECT(have < 25 || err_has(sides[0].body_err, ERR_CODE_CLOSED));
-        close_sides();
+        sides_close();
     }
 }
 
 TEST(silent_and_slow_connections_are_closed)
 {
-    open_side(&sides[0], 50000000, 8);
-    connect_raw(&sides[0]);
+    open_side(0, 50000000, 8);
+    sides_connect(&sides[0]);
     UNTIL(raw.is_closed); /* idle */
     raw_close(&raw);
-    connect_raw(&sides[0]);
+    sides_connect(&sides[0]);
     raw_send(&raw, (const uint8_t[]){0, 0, 0}, 3);
     UNTIL(raw.is_closed); /* a head that does not come */
     raw_close(&raw);
-    connect_raw(&sides[0]);
+    sides_connect(&sides[0]);
     say_download(0, 1500000);
     say_download(0, 1500000);
     say_download(0, 1500000);
-    UNTIL(sides[0].server.exchange.acceptor.connection_count == 1);
+    UNTIL(side_acceptor(&sides[0])->connection_count == 1);
     uint64_t end = fixture_now_ns() + 20000000000u;
-    while (sides[0].server.exchange.acceptor.connection_count > 0 && fixture_now_ns() < end)
-        turn_sides(); /* takes no answers */
-    EXPECT_EQ(sides[0].server.exchange.acceptor.connection_count, 0);
-    close_sides();
+    while (side_acceptor(&sides[0])->connection_count > 0 && fixture_now_ns() < end)
+        sides_turn(); /* takes no answers */
+    EXPECT_EQ(side_acceptor(&sides[0])->connection_count, 0);
+    sides_close();
 }
 
 TEST(who_finds_no_place_is_told_busy)
 {
     static struct raw others[2];
     static struct demo shell;
-    open_side(&sides[0], 20000000000u, 2);
-    shell.server.address = sides[0].server.exchange.acceptor.listener.address;
+    open_side(0, 20000000000u, 2);
+    shell.server.address = side_acceptor(&sides[0])->listener.address;
     raw_open(&others[0], &shell);
     raw_open(&others[1], &shell);
-    UNTIL(sides[0].server.exchange.acceptor.connection_count == 2);
-    connect_raw(&sides[0]);
+    UNTIL(side_acceptor(&sides[0])->connection_count == 2);
+    sides_connect(&sides[0]);
     say_ping();
     EXPECT_EQ(reply(), FDFS_EBUSY);
     UNTIL(raw.is_closed);
     raw_close(&others[0]);
     raw_close(&others[1]);
-    close_sides();
+    sides_close();
 }
 
 TEST(a_drain_lets_the_request_end_and_takes_no_other)
@@ -427,14 +356,14 @@ TEST(a_drain_lets_the_request_end_and_takes_no_other)
     raw_send(&raw, head, upload_head(head, "txt", 10));
     raw_send(&raw, "01234", 5);
     UNTIL(sides[0].requests == 1);
-    fdfs_server_drain(&sides[0].server);
-    turn_sides();
+    fdfs_server_drain(&servers[0]);
+    sides_turn();
     raw_send(&raw, "56789", 5);
     say_ping();
     expect_upload("0123456789", 10);
     EXPECT_EQ(reply(), -1);
-    UNTIL(fdfs_server_is_idle(&sides[0].server));
-    close_sides();
+    UNTIL(fdfs_server_is_idle(&servers[0]));
+    sides_close();
 }
 
 TEST(whatever_is_refused_the_client_is_answered_or_closed_and_nothing_is_lost)
@@ -442,15 +371,15 @@ TEST(whatever_is_refused_the_client_is_answered_or_closed_and_nothing_is_lost)
     bool fired = true;
     for (uint64_t countdown = 1; fired; countdown++) {
         pattern_fill(big, 300000, 7);
-        open_side(&sides[0], 20000000000u, 8);
+        open_side(0, 20000000000u, 8);
         sides[0].io->ledger.refusal = (struct refusal){.countdown = countdown};
-        connect_raw(&sides[0]);
+        sides_connect(&sides[0]);
         say_upload("txt", big, 300000);
         int status = reply();
         EXPECT(status == FDFS_OK || status == FDFS_EBUSY || status == -1);
         fired = sides[0].io->ledger.refusal.fired;
         sides[0].io->ledger.refusal = (struct refusal){};
-        close_sides();
+        sides_close();
         EXPECT(countdown < 100);
     }
 }

@@ -6,28 +6,11 @@
 #include <sys/socket.h>
 
 #include "base/crc.h"
-#include "io/uring.h"
 #include "net/http_server.h"
-#include "tests/unit/net/fixture.h"
+#include "tests/unit/net/sides.h"
 
-enum { BIG_MAX = 4 << 20 };
-
-struct side {
-    struct io *io;
-    struct mem mem;
-    struct net_loop loop;
-    struct http_server server;
-    struct http_server *other;
-    uint32_t crc;
-    uint64_t size, pieces;
-    err_t body_err;
-    uint32_t moved_in;
-};
-static struct side sides[2];
-static uint32_t side_count;
-static uint8_t big[BIG_MAX];
+static struct http_server servers[2];
 static char said[512];
-static struct raw raw;
 
 /* ---- the role ---- */
 
@@ -53,15 +36,11 @@ static void take(struct exchange *exchange)
 {
     struct http_request *request = http_request_of(exchange);
     struct side *side = side_of(request);
-    side->body_err = request->exchange.body_err;
-    if (err_is(request->exchange.body_err)) {
-        side->size = 0;
+    side_body_take(side, exchange);
+    if (err_is(side->body_err)) {
         answer(request, 400);
         return;
     }
-    side->crc = crc32_update(side->crc, request->exchange.data.data, request->exchange.data.size);
-    side->size += request->exchange.data.size;
-    side->pieces++;
     if (request->exchange.has_more)
         exchange_next_data(&request->exchange, take);
     else
@@ -89,8 +68,7 @@ static bool begins(struct span span, const char *text)
 static void on_request(struct http_server *server, struct http_request *request)
 {
     struct side *side = server->config.role;
-    side->crc = 0;
-    side->size = side->pieces = 0;
+    side_body_begin(side);
     if (begins(request->head.path, "/big/")) {
         reply_big(request, strtoull((const char *)request->head.path.data + 5, NULL, 10),
             strtoull((const char *)request->head.path.data + 5, NULL, 10));
@@ -99,7 +77,7 @@ static void on_request(struct http_server *server, struct http_request *request)
     } else if (begins(request->head.path, "/early")) {
         answer(request, 403);
     } else if (begins(request->head.path, "/move") && side->other) {
-        http_request_move(request, side->other);
+        exchange_move(&request->exchange, side->other);
     } else if (request->exchange.has_more) {
         exchange_next_data(&request->exchange, take);
     } else {
@@ -109,69 +87,19 @@ static void on_request(struct http_server *server, struct http_request *request)
 
 /* ---- the test's side ---- */
 
-static void open_side(struct side *side, uint64_t timeout_ns, uint32_t connection_max)
+static void open_side(size_t index, uint64_t timeout_ns, uint32_t connection_max)
 {
-    *side = (struct side){0};
-    EXPECT_OK(uring_io_new(&(struct uring_options){.entries = 256}, &side->io));
-    mem_init(&side->mem, &side->io->ledger);
-    EXPECT_OK(net_loop_init(&side->loop, side->io, &side->mem,
-        &(struct net_loop_config){.small_count = 20, .large_count = 4, .tick_ns = 5000000}));
-    EXPECT_OK(http_server_start(&side->server, &side->loop,
-        &(struct http_server_config){.exchange = {.address = {.bytes = {127, 0, 0, 1}, .family = 4},
-                                         .listen_count = 1,
-                                         .connection_max = connection_max,
-                                         .idle_timeout_ns = timeout_ns,
-                                         .head_timeout_ns = timeout_ns,
-                                         .send_timeout_ns = timeout_ns},
+    struct side *side = side_open(&servers[index].exchange);
+    EXPECT_OK(http_server_start(&servers[index], &side->loop,
+        &(struct http_server_config){.exchange = side_config(timeout_ns, connection_max),
             .on_request = on_request,
             .role = side}));
-    side_count++;
-}
-
-static void turn_sides(void)
-{
-    for (uint32_t i = 0; i < side_count; i++)
-        io_turn(sides[i].io, false);
-}
-
-#define UNTIL(condition)                                                       \
-    do {                                                                       \
-        uint64_t turn_end = fixture_now_ns() + 20000000000u;                   \
-        while (!(condition)) {                                                 \
-            if (fixture_now_ns() > turn_end)                                   \
-                test_fail(__FILE__, __LINE__, "turn until " #condition, 0, 0); \
-            turn_sides();                                                      \
-            raw_poll(&raw);                                                    \
-        }                                                                      \
-    } while (0)
-
-static void close_sides(void)
-{
-    for (uint32_t i = 0; i < side_count; i++)
-        http_server_cut(&sides[i].server);
-    for (uint32_t i = 0; i < side_count; i++) {
-        UNTIL(http_server_is_idle(&sides[i].server) && net_loop_is_idle(&sides[i].loop));
-        http_server_fini(&sides[i].server);
-        net_loop_fini(&sides[i].loop);
-        ledger_check_empty(&sides[i].io->ledger);
-    }
-    for (uint32_t i = 0; i < side_count; i++)
-        sides[i].io->backend->free(sides[i].io);
-    side_count = 0;
-    raw_close(&raw);
-}
-
-static void connect_raw(const struct side *side)
-{
-    static struct demo shell; /* raw_open() wants to know the port only */
-    shell.server.address = side->server.exchange.acceptor.listener.address;
-    raw_open(&raw, &shell);
 }
 
 static void open_one(void)
 {
-    open_side(&sides[0], 20000000000u, 8);
-    connect_raw(&sides[0]);
+    open_side(0, 20000000000u, 8);
+    sides_connect(&sides[0]);
 }
 
 static void say(const char *text)
@@ -180,7 +108,7 @@ static void say(const char *text)
 }
 
 /* The whole response at the front of what was received: its status; its body is copied out. */
-static char body[BIG_MAX];
+static char body[SIDES_BIG_MAX];
 static size_t body_size;
 static unsigned response(void)
 {
@@ -210,8 +138,8 @@ TEST(a_request_is_answered_and_the_connection_goes_on)
         EXPECT_EQ(response(), 200);
         EXPECT_TEXT(body, "GET /hello 0 00000000");
     }
-    EXPECT_EQ(sides[0].server.exchange.acceptor.opened, 1);
-    close_sides();
+    EXPECT_EQ(side_acceptor(&sides[0])->opened, 1);
+    sides_close();
 }
 
 TEST(pipelined_requests_are_answered_in_order)
@@ -226,12 +154,13 @@ TEST(pipelined_requests_are_answered_in_order)
     EXPECT_TEXT(body, "PUT /b 3 352441c2");
     EXPECT_EQ(response(), 200);
     EXPECT_TEXT(body, "GET /c 0 00000000");
-    close_sides();
+    sides_close();
 }
 
 TEST(bodies_of_any_size_arrive_whole)
 {
-    static const size_t sizes[] = {1, 100, 15000, 16384, 17000, 262144, 270000, 1000000, BIG_MAX};
+    static const size_t sizes[] = {
+        1, 100, 15000, 16384, 17000, 262144, 270000, 1000000, SIDES_BIG_MAX};
     pattern_fill(big, sizeof big, 7);
     open_one();
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
@@ -246,14 +175,14 @@ TEST(bodies_of_any_size_arrive_whole)
             size = size > 65536 ? 65536 : size;
             ssize_t sent = send(raw.fd, from, size, MSG_NOSIGNAL);
             at += sent > 0 ? (size_t)sent : 0;
-            turn_sides();
+            sides_turn();
         }
         EXPECT_EQ(response(), 200);
         (void)snprintf(
             expected, sizeof expected, "PUT /x %zu %08x", sizes[i], crc32_update(0, big, sizes[i]));
         EXPECT_TEXT(body, expected);
     }
-    close_sides();
+    sides_close();
 }
 
 TEST(chunked_bodies_arrive_whole_byte_by_byte)
@@ -262,12 +191,12 @@ TEST(chunked_bodies_arrive_whole_byte_by_byte)
                                "5\r\nhello\r\nA;e=1\r\n, my world\r\n0\r\nT: x\r\n\r\n";
     open_one();
     for (size_t i = 0; i < sizeof text - 1; i++)
-        raw_send(&raw, text + i, 1), turn_sides();
+        raw_send(&raw, text + i, 1), sides_turn();
     EXPECT_EQ(response(), 200);
     EXPECT_TEXT(body, "PUT /x 15 3650e912");
     say(text);
     EXPECT_EQ(response(), 200);
-    close_sides();
+    sides_close();
 }
 
 TEST(a_chunked_body_larger_than_a_buffer_comes_in_pieces)
@@ -278,7 +207,7 @@ TEST(a_chunked_body_larger_than_a_buffer_comes_in_pieces)
     for (size_t at = 0; at < 1000000; at += 10000) {
         say("2710\r\n");
         raw_send(&raw, big + at, 10000);
-        turn_sides();
+        sides_turn();
         say("\r\n");
     }
     say("0\r\n\r\n");
@@ -287,7 +216,7 @@ TEST(a_chunked_body_larger_than_a_buffer_comes_in_pieces)
     (void)snprintf(expected, sizeof expected, "PUT /x 1000000 %08x", crc32_update(0, big, 1000000));
     EXPECT_TEXT(body, expected);
     EXPECT(sides[0].pieces >= 4);
-    close_sides();
+    sides_close();
 }
 
 TEST(who_waits_for_leave_gets_it_when_the_body_is_wanted)
@@ -301,7 +230,7 @@ TEST(who_waits_for_leave_gets_it_when_the_body_is_wanted)
     say("PUT /early HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n");
     EXPECT_EQ(response(), 403); /* never asked for: nobody knows what comes next */
     UNTIL(raw.is_closed);
-    close_sides();
+    sides_close();
 }
 
 TEST(a_short_body_that_nobody_wants_is_passed_over_a_long_one_ends_the_connection)
@@ -315,7 +244,7 @@ TEST(a_short_body_that_nobody_wants_is_passed_over_a_long_one_ends_the_connectio
     say("PUT /early HTTP/1.1\r\nHost: h\r\nContent-Length: 500000\r\n\r\nhello");
     EXPECT_EQ(response(), 403);
     UNTIL(raw.is_closed);
-    close_sides();
+    sides_close();
 }
 
 TEST(large_responses_and_heads_only)
@@ -330,7 +259,7 @@ TEST(large_responses_and_heads_only)
     UNTIL(memmem(raw.received, raw.size, "GET /a", 6) != NULL);
     EXPECT(memmem(raw.received, raw.size, "Content-Length: 1500000\r\n", 25) != NULL);
     EXPECT(raw.size < 1000);
-    close_sides();
+    sides_close();
 }
 
 TEST(a_response_that_ends_early_is_cut_not_ended)
@@ -340,7 +269,7 @@ TEST(a_response_that_ends_early_is_cut_not_ended)
     UNTIL(raw.is_closed);
     EXPECT(memmem(raw.received, raw.size, "Content-Length: 1000\r\n", 22) != NULL);
     EXPECT(raw.size < 400);
-    close_sides();
+    sides_close();
 }
 
 TEST(what_is_no_request_is_refused_and_the_connection_ends)
@@ -358,7 +287,7 @@ TEST(what_is_no_request_is_refused_and_the_connection_ends)
         EXPECT_EQ(response(), bad[i].status);
         EXPECT(strstr(body, "\"status\":") != NULL);
         UNTIL(raw.is_closed);
-        close_sides();
+        sides_close();
     }
 }
 
@@ -369,24 +298,24 @@ TEST(a_bad_chunk_ends_the_body)
     EXPECT_EQ(response(), 400);
     EXPECT(err_has(sides[0].body_err, ERR_CODE_PROTOCOL));
     UNTIL(raw.is_closed);
-    close_sides();
+    sides_close();
 }
 
 TEST(a_client_may_vanish_after_any_byte)
 {
     static const char text[] = "PUT /x HTTP/1.1\r\nHost: h\r\nContent-Length: 20000\r\n\r\nabcdef";
-    open_side(&sides[0], 20000000000u, 8);
+    open_side(0, 20000000000u, 8);
     for (size_t size = 0; size < sizeof text; size++) {
-        connect_raw(&sides[0]);
+        sides_connect(&sides[0]);
         raw_send(&raw, text, size);
-        turn_sides();
+        sides_turn();
         raw_close(&raw);
         raw.is_closed = true;
-        UNTIL(sides[0].server.exchange.acceptor.opened == size + 1
-              && sides[0].server.exchange.acceptor.connection_count == 0);
+        UNTIL(side_acceptor(&sides[0])->opened == size + 1
+              && side_acceptor(&sides[0])->connection_count == 0);
     }
-    connect_raw(&sides[0]);
-    close_sides();
+    sides_connect(&sides[0]);
+    sides_close();
 }
 
 TEST(old_clients_and_those_that_say_close_are_closed)
@@ -396,105 +325,105 @@ TEST(old_clients_and_those_that_say_close_are_closed)
     EXPECT_EQ(response(), 200);
     UNTIL(raw.is_closed);
     raw_close(&raw);
-    connect_raw(&sides[0]);
+    sides_connect(&sides[0]);
     say("GET /a HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
     EXPECT_EQ(response(), 200);
     UNTIL(raw.is_closed);
     raw_close(&raw);
-    connect_raw(&sides[0]);
+    sides_connect(&sides[0]);
     say("GET /a HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
     EXPECT_EQ(response(), 200);
     say("GET /a HTTP/1.0\r\n\r\n");
     EXPECT_EQ(response(), 200);
-    close_sides();
+    sides_close();
 }
 
 TEST(slow_heads_are_refused_in_time)
 {
-    open_side(&sides[0], 100000000, 8);
-    connect_raw(&sides[0]);
+    open_side(0, 100000000, 8);
+    sides_connect(&sides[0]);
     say("GET / HT");
     EXPECT_EQ(response(), 408);
     UNTIL(raw.is_closed);
     raw_close(&raw);
-    connect_raw(&sides[0]); /* and who says nothing is closed without a word */
+    sides_connect(&sides[0]); /* and who says nothing is closed without a word */
     UNTIL(raw.is_closed);
     EXPECT_EQ(raw.size, 0u);
-    close_sides();
+    sides_close();
 }
 
 TEST(who_takes_no_response_is_cut)
 {
-    open_side(&sides[0], 100000000, 8);
-    connect_raw(&sides[0]);
+    open_side(0, 100000000, 8);
+    sides_connect(&sides[0]);
     for (int i = 0; i < 20; i++)
         say("GET /big/4000000 HTTP/1.1\r\nHost: h\r\n\r\n");
     uint64_t end_ns = fixture_now_ns() + 20000000000u;
-    while (sides[0].server.exchange.acceptor.connection_count > 0 && fixture_now_ns() < end_ns)
-        turn_sides();
-    EXPECT_EQ(sides[0].server.exchange.acceptor.connection_count, 0);
-    close_sides();
+    while (side_acceptor(&sides[0])->connection_count > 0 && fixture_now_ns() < end_ns)
+        sides_turn();
+    EXPECT_EQ(side_acceptor(&sides[0])->connection_count, 0);
+    sides_close();
 }
 
 TEST(above_connection_max_the_answer_is_503)
 {
-    open_side(&sides[0], 20000000000u, 1);
+    open_side(0, 20000000000u, 1);
     static struct raw first;
-    connect_raw(&sides[0]);
+    sides_connect(&sides[0]);
     say("GET /a HTTP/1.1\r\nHost: h\r\n\r\n");
     EXPECT_EQ(response(), 200);
     first = raw;
-    connect_raw(&sides[0]);
+    sides_connect(&sides[0]);
     EXPECT_EQ(response(), 503);
     raw_close(&first);
-    close_sides();
+    sides_close();
 }
 
 TEST(a_connection_moves_to_the_other_loop_with_all_that_came)
 {
-    open_side(&sides[0], 20000000000u, 8);
-    open_side(&sides[1], 20000000000u, 8);
-    sides[0].other = &sides[1].server;
-    connect_raw(&sides[0]);
+    open_side(0, 20000000000u, 8);
+    open_side(1, 20000000000u, 8);
+    sides[0].other = sides[1].server;
+    sides_connect(&sides[0]);
     say("PUT /move HTTP/1.1\r\nHost: h\r\nContent-Length: 6\r\n\r\nabcdefGET /a HTTP/1.1\r\nHost: "
         "h\r\n\r\n");
     EXPECT_EQ(response(), 200);
     EXPECT_TEXT(body, "PUT /move 6 4b8e39ef");
     EXPECT_EQ(response(), 200);
-    EXPECT_EQ(sides[0].server.exchange.acceptor.connection_count, 0);
-    EXPECT_EQ(sides[1].server.exchange.acceptor.connection_count, 1);
-    EXPECT_EQ(sides[1].server.exchange.requests_served, 2);
-    close_sides();
+    EXPECT_EQ(side_acceptor(&sides[0])->connection_count, 0);
+    EXPECT_EQ(side_acceptor(&sides[1])->connection_count, 1);
+    EXPECT_EQ(servers[1].exchange.requests_served, 2);
+    sides_close();
 }
 
 TEST(a_loop_without_room_refuses_a_moved_connection)
 {
-    open_side(&sides[0], 20000000000u, 8);
-    open_side(&sides[1], 20000000000u, 1);
-    sides[0].other = &sides[1].server;
+    open_side(0, 20000000000u, 8);
+    open_side(1, 20000000000u, 1);
+    sides[0].other = sides[1].server;
     static struct raw first;
-    connect_raw(&sides[1]);
+    sides_connect(&sides[1]);
     say("GET /a HTTP/1.1\r\nHost: h\r\n\r\n");
     EXPECT_EQ(response(), 200);
     first = raw;
-    connect_raw(&sides[0]);
+    sides_connect(&sides[0]);
     say("GET /move HTTP/1.1\r\nHost: h\r\n\r\n");
     EXPECT_EQ(response(), 503);
     say("GET /here HTTP/1.1\r\nHost: h\r\n\r\n");
     EXPECT_EQ(response(), 200);
     raw_close(&first);
-    close_sides();
+    sides_close();
 }
 
 TEST(draining_lets_requests_end_and_idle_connections_go)
 {
     open_one();
     say("PUT /x HTTP/1.1\r\nHost: h\r\nContent-Length: 6\r\n\r\nabc");
-    UNTIL(sides[0].server.exchange.requests_served == 1);
-    http_server_drain(&sides[0].server);
-    turn_sides();
+    UNTIL(servers[0].exchange.requests_served == 1);
+    http_server_drain(&servers[0]);
+    sides_turn();
     say("def");
     EXPECT_EQ(response(), 200);
-    UNTIL(raw.is_closed && http_server_is_idle(&sides[0].server));
-    close_sides();
+    UNTIL(raw.is_closed && http_server_is_idle(&servers[0]));
+    sides_close();
 }
