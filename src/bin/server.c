@@ -335,7 +335,7 @@ void server_print_ready(const struct server *server, const struct server_address
         const struct io_address *address;
     } all[] = {{"tracker", addresses->tracker}, {"storage", addresses->storage},
         {"http", addresses->http}, {"fastdfs", addresses->fastdfs},
-        {"fastdfs_tracker", addresses->fastdfs_tracker}};
+        {"fastdfs_tracker", addresses->fastdfs_tracker}, {"http_tracker", addresses->http_tracker}};
     char text[IO_ADDRESS_TEXT_MAX];
     struct json_line json;
     json_line_begin(&json);

@@ -89,7 +89,7 @@ void server_log_start(struct server *server, struct event_log *log, uint64_t mem
 
 /** Where a process listens; NULL or family 0: not at all. */
 struct server_addresses {
-    const struct io_address *tracker, *storage, *http, *fastdfs, *fastdfs_tracker;
+    const struct io_address *tracker, *storage, *http, *fastdfs, *fastdfs_tracker, *http_tracker;
 };
 
 /** "ready tracker=H:P storage=H:P" or JSON, flushed; only what listens. */

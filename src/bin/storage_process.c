@@ -90,6 +90,7 @@ static void print_ready(struct storage_process *process)
     if (process->has_tracker) {
         addresses.tracker = tracker_address(&process->tracker.tracker);
         addresses.fastdfs_tracker = tracker_fastdfs_address(&process->tracker.tracker);
+        addresses.http_tracker = tracker_http_address(&process->tracker.tracker);
     }
     server_print_ready(&process->server, &addresses);
 }

@@ -30,7 +30,8 @@ static void tracker_turn_until_over(struct tracker_process *process, struct io *
         server_log_start(&process->server, &process->role.log, process->role.mem.bytes);
         server_print_ready(&process->server,
             &(struct server_addresses){.tracker = tracker_address(&process->role.tracker),
-                .fastdfs_tracker = tracker_fastdfs_address(&process->role.tracker)});
+                .fastdfs_tracker = tracker_fastdfs_address(&process->role.tracker),
+                .http_tracker = tracker_http_address(&process->role.tracker)});
     }
     while (!tracker_role_is_over(&process->role))
         io_turn(io, true);

@@ -15,6 +15,10 @@ static const struct config_key keys[] = {
         CONFIG_AT_TEXT(struct tracker_settings, fastdfs_listen),
         .default_text = "",
         .help = "where clients of FastDFS connect, 127.0.0.1:22122; none: no FastDFS"},
+    {.name = "http_listen",
+        CONFIG_AT_TEXT(struct tracker_settings, http_listen),
+        .default_text = "",
+        .help = "where HTTP finds its way to storages, 127.0.0.1:7780; none: no HTTP"},
     {.name = "fastdfs_wide",
         CONFIG_AT_BOOL(struct tracker_settings, fastdfs_wide),
         .default_text = "no",
@@ -94,7 +98,12 @@ void tracker_settings_take(
         && err_is(io_address_parse(settings->fastdfs_listen, &ret->fastdfs_address)))
         config_problem(&server->config, "fastdfs_listen = %s: not an address; write 10.0.0.5:22122",
             settings->fastdfs_listen);
+    if (settings->http_listen[0] != '\0'
+        && err_is(io_address_parse(settings->http_listen, &ret->http_address)))
+        config_problem(&server->config, "http_listen = %s: not an address; write 10.0.0.5:7780",
+            settings->http_listen);
     server_listen_openly(server, "fastdfs_listen", &ret->fastdfs_address);
+    server_listen_openly(server, "http_listen", &ret->http_address);
     ret->fastdfs_wide = settings->fastdfs_wide;
     server_load_secrets(server, settings->client_secret_file, settings->node_secret_file);
     server_listen(server, "listen", &ret->address);
@@ -118,7 +127,9 @@ uint64_t tracker_role_descriptors(const struct tracker_config *config)
 {
     uint64_t fastdfs =
         config->fastdfs_address.family != 0 ? (uint64_t)config->fastdfs_connection_max + 2 : 0;
-    return (uint64_t)config->connection_max + 2 + fastdfs;
+    uint64_t http =
+        config->http_address.family != 0 ? (uint64_t)config->http_connection_max + 2 : 0;
+    return (uint64_t)config->connection_max + 2 + fastdfs + http;
 }
 
 void tracker_role_sum(struct server *server, const struct tracker_config *config)
@@ -128,6 +139,9 @@ void tracker_role_sum(struct server *server, const struct tracker_config *config
     if (config->fastdfs_address.family != 0)
         server_sum_add(server, "tracker: FastDFS connections and listener",
             config->fastdfs_connection_max + 2);
+    if (config->http_address.family != 0)
+        server_sum_add(
+            server, "tracker: HTTP connections and listener", config->http_connection_max + 2);
     server_sum_add(server, "tracker: ring and wake-up of its loop", 2);
 }
 

@@ -6,7 +6,7 @@
 #include "tracker/tracker.h"
 
 struct tracker_settings {
-    const char *listen, *fastdfs_listen;
+    const char *listen, *fastdfs_listen, *http_listen;
     bool fastdfs_wide;
     uint64_t max_storages, max_groups, max_pools, max_connections;
     uint64_t heartbeat_ns, dead_ns, claim_ns, drain_ns;

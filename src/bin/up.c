@@ -27,7 +27,7 @@ static const struct config_key keys[] = {
     {.name = "port",
         CONFIG_AT_INTEGER(struct up_settings, port),
         .default_text = "7700",
-        .max = 65525,
+        .max = 65505,
         .unit = "port",
         .help = "of the tracker; the storage takes the one 10 above; 0: any free ports"},
     {.name = "host",
@@ -106,6 +106,20 @@ static uint32_t tracker_connections(void)
     return share < TRACKER_CONNECTIONS ? (uint32_t)share : TRACKER_CONNECTIONS;
 }
 
+/* It knows no secrets: on loopback only. */
+static void take_tracker_http(struct up *up)
+{
+    struct tracker_config *config = &up->process.tracker_config;
+    uint64_t port = up->settings.port;
+    struct io_address address;
+    char text[80];
+    address_text(up, port > 0 ? port + 3 * PORT_BETWEEN : 0, text, sizeof text);
+    config->http_connection_max = tracker_connections();
+    if (up->process.config.http_listen[0] != '\0' && !err_is(io_address_parse(text, &address))
+        && io_address_is_loopback(&address))
+        config->http_address = address;
+}
+
 static void take_tracker(struct up *up)
 {
     struct storage_process *process = &up->process;
@@ -126,6 +140,7 @@ static void take_tracker(struct up *up)
     if (up->settings.fastdfs && process->config.fastdfs_listen[0] != '\0')
         (void)err_is(io_address_parse(text, &process->tracker_config.fastdfs_address));
     server_listen_openly(&process->server, "fastdfs", &process->tracker_config.fastdfs_address);
+    take_tracker_http(up);
     if (process->config.trackers.count > 0)
         config_problem(&process->server.config,
             "tracker: cairn up brings its own; for others, run cairn storage");
@@ -182,7 +197,8 @@ const struct verb up_verb = {
     .about =
         "Starts a tracker and a storage in one process, on loopback, without any configuration.\n"
         "Prints a line with their addresses when it is ready:\n"
-        "  ready tracker=127.0.0.1:7700 storage=127.0.0.1:7710 http=127.0.0.1:7720\n"
+        "  ready tracker=127.0.0.1:7700 storage=127.0.0.1:7710 http=127.0.0.1:7720 "
+        "http_tracker=127.0.0.1:7730\n"
         "Ends on SIGTERM or SIGINT after what is under way. Listening beyond loopback wants\n"
         "secrets. All keys of a storage can be given, too.",
     .examples = "  cairn up\n"

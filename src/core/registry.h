@@ -161,7 +161,8 @@ bool registry_find_pool(const struct registry *registry, struct span name, uint3
 
 struct registry_named {
     uint32_t machine;
-    const char *address; /* in the tables: until the next event, like `group` */
+    const char *address;      /* in the tables: until the next event, like the other texts */
+    const char *http_address; /* "": it has no HTTP door */
     const char *group;
     uint16_t fastdfs_port;
 };

@@ -162,6 +162,7 @@ static void name_member(const struct registry *registry, const struct registry_g
         if (member->machine == machine)
             ret->storages[ret->count++] = (struct registry_named){.machine = machine,
                 .address = member->address,
+                .http_address = member->http_address,
                 .group = group->name,
                 .fastdfs_port = member->fastdfs_port};
 }

@@ -83,41 +83,6 @@ struct writer http_answer_begin(
 
 /* ---- errors ---- */
 
-unsigned http_status_of(err_t err)
-{
-    switch (err.code) {
-    case ERR_CODE_USAGE:
-    case ERR_CODE_PROTOCOL:
-    case ERR_CODE_CLOSED:
-    case ERR_CODE_UNSUPPORTED:
-        return 400;
-    case ERR_CODE_DENIED:
-        return 403;
-    case ERR_CODE_NOT_FOUND:
-    case ERR_CODE_WRONG_NODE:
-        return 404;
-    case ERR_CODE_IMMUTABLE:
-        return 405;
-    case ERR_CODE_CONFLICT:
-        return 409;
-    case ERR_CODE_TOO_LARGE:
-        return 413;
-    case ERR_CODE_RANGE:
-        return 416;
-    case ERR_CODE_NO_SPACE:
-        return 507;
-    case ERR_CODE_UNAVAILABLE:
-    case ERR_CODE_BUSY:
-    case ERR_CODE_OFFLINE:
-    case ERR_CODE_NO_RESOURCE:
-        return 503;
-    case ERR_CODE_TIMEOUT:
-        return 504;
-    default:
-        return 500;
-    }
-}
-
 /* The body is small and goes into the frame's own area, behind the head. */
 static void reply_json(struct http_request *request, struct writer *w, struct span json)
 {
@@ -129,28 +94,11 @@ static void reply_json(struct http_request *request, struct writer *w, struct sp
 void http_answer_error(struct storage_loop *loop, struct http_request *request, unsigned status,
     err_t err, const char *text)
 {
-    uint8_t bytes[400];
-    struct writer body = {bytes, sizeof bytes, 0, false};
-    struct json json;
-    char name[32];
     loop->counters.refused++;
-    size_t i = 0;
-    for (const char *at = err_name(err.code); *at != '\0' && i + 1 < sizeof name; at++)
-        name[i++] = (char)(*at >= 'A' && *at <= 'Z' ? *at | 0x20 : *at);
-    name[i] = '\0';
-    json_begin(&json, &body);
-    json_begin_object(&json, NULL);
-    json_number(&json, "status", status);
-    json_text(&json, "error", name);
-    json_text(&json, "message", text ? text : err_sentence(err.code));
-    json_end(&json);
-    write_u8(&body, '\n');
     struct writer w = http_answer_begin(loop, request, status);
-    if (status == 503)
-        http_header_add(&w, "Retry-After", "1");
     if (status == 405)
         http_header_add(&w, "Allow", "GET, HEAD, DELETE");
-    reply_json(request, &w, span_of(bytes, body.size));
+    http_reply_error(request, &w, status, err, text);
 }
 
 void http_op_fail(struct http_op *op, err_t err)

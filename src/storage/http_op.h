@@ -2,6 +2,7 @@
 #ifndef CAIRN_STORAGE_HTTP_OP_H
 #define CAIRN_STORAGE_HTTP_OP_H
 
+#include "net/http_error.h"
 #include "storage/push_hold.h"
 #include "storage/server.h"
 
@@ -61,8 +62,6 @@ struct writer http_answer_begin(
 /** Answer an error in JSON and end the request. `text` NULL: the usual sentence. */
 void http_answer_error(struct storage_loop *loop, struct http_request *request, unsigned status,
     err_t err, const char *text);
-/** The status that goes with `err`. */
-unsigned http_status_of(err_t err);
 /** The same as one step at the end of an operation: error, or cut if something was told. */
 void http_op_fail(struct http_op *op, err_t err);
 /** The change has come to `ack` here: op->tell() now, or, when the operation is over and op->ack asks for
@@ -102,8 +101,6 @@ void http_delete(struct storage_loop *loop, struct http_request *request, const 
 /** door_op.filter: the file in a browser's form is the content. */
 bool http_form_filter(struct door_op *door);
 
-/** A number in the query. False: not there. Errors of form: *ret_err. */
-bool http_query_number(struct span query, const char *name, uint64_t *ret, err_t *ret_err);
 /** ?ack= or X-Cairn-Ack; the storage's default without. Errors: USAGE. */
 MUST err_t http_ack_of(
     const struct storage_loop *loop, const struct http_request *request, uint8_t *ret);

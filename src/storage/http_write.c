@@ -6,31 +6,6 @@
 
 /* ---- what the request says beside its content ---- */
 
-static bool number_of(struct span text, uint64_t *ret)
-{
-    uint64_t number = 0;
-    if (text.size == 0 || text.size > 18)
-        return false;
-    for (size_t i = 0; i < text.size; i++) {
-        if (text.data[i] < '0' || text.data[i] > '9')
-            return false;
-        number = number * 10 + (text.data[i] - '0');
-    }
-    *ret = number;
-    return true;
-}
-
-bool http_query_number(struct span query, const char *name, uint64_t *ret, err_t *ret_err)
-{
-    struct span value = http_query_find(query, name);
-    *ret_err = ERR_OK;
-    if (!value.data)
-        return false;
-    if (!number_of(value, ret))
-        *ret_err = ERR(USAGE, 0);
-    return true;
-}
-
 err_t http_ack_of(const struct storage_loop *loop, const struct http_request *request, uint8_t *ret)
 {
     static const char *const names[] = {"memory", "local", "one", "all"};
@@ -105,7 +80,7 @@ static err_t read_options(
     TRY(err);
     struct span slack = request->head.headers[HTTP_HEADER_SLACK];
     ret->slack = loop->store.config.slack_default;
-    if (slack.data && (!number_of(slack, &value) || value > GIB))
+    if (slack.data && (!http_number(slack, &value) || value > GIB))
         return ERR(USAGE, 0);
     if (slack.data)
         ret->slack = (uint32_t)value | SLACK_IS_BYTES;

@@ -38,6 +38,13 @@ void tracker_on_request(struct net_server *server, struct net_request *request);
 MUST err_t tracker_fdfs_start(struct tracker *tracker);
 void tracker_fdfs_give_back(struct tracker *tracker);
 
+/** The HTTP door (http.c): listening, if the configuration names an address. Errors: BUSY, NO_RESOURCE,
+ * those of listening. */
+MUST err_t tracker_http_start(struct tracker *tracker);
+
+/** What the tracker knows, as JSON; w has room for tracker_page_size() (requests.c). */
+void tracker_write_status(const struct tracker *tracker, struct writer *w);
+
 /** Log what an event changed; nothing if it changed nothing. */
 void tracker_log_change(struct tracker *tracker, const struct registry_effects *effects);
 

@@ -195,7 +195,7 @@ static void page_sent(struct net_request *request, err_t err)
     net_request_end(request);
 }
 
-static void write_status(const struct tracker *tracker, struct writer *w)
+void tracker_write_status(const struct tracker *tracker, struct writer *w)
 {
     status_write(&tracker->registry,
         &(struct status_times){.started_wall_ns = tracker->started_wall_ns,
@@ -230,7 +230,7 @@ static void serve_status(struct tracker *tracker, struct net_request *request)
     if (is_ops)
         write_ops(tracker, shows_resting, &w);
     else
-        write_status(tracker, &w);
+        tracker_write_status(tracker, &w);
     CHECK(!w.failed);
     page->size = w.size;
     page->sent = 0;

@@ -14,6 +14,7 @@ void tracker_config_default(struct tracker_config *ret)
         .pools_max = 64,
         .connection_max = 1024,
         .fastdfs_connection_max = 256,
+        .http_connection_max = 256,
         .interval_ns = NS_PER_S,
         .idle_ns = NS_PER_MINUTE,
         .tick_ns = 100 * NS_PER_MS,
@@ -122,7 +123,8 @@ static struct net_loop_config loop_config(const struct tracker_config *config)
 {
     return (struct net_loop_config){
         .small_count = config->connection_max
-                       + (config->fastdfs_address.family ? config->fastdfs_connection_max : 0),
+                       + (config->fastdfs_address.family ? config->fastdfs_connection_max : 0)
+                       + (config->http_address.family ? config->http_connection_max : 0),
         .large_count = 1,
         .tick_ns = config->tick_ns};
 }
@@ -132,6 +134,8 @@ static void give_back(struct tracker *tracker)
     if (tracker->has_server)
         net_server_fini(&tracker->server);
     tracker_fdfs_give_back(tracker);
+    if (tracker->has_http)
+        http_server_fini(&tracker->http);
     if (tracker->has_loop)
         net_loop_fini(&tracker->loop);
     if (tracker->has_pages)
@@ -157,6 +161,7 @@ static err_t start(struct tracker *tracker)
     TRY(net_server_start(&tracker->server, &tracker->loop, &listen_config));
     tracker->has_server = true;
     TRY(tracker_fdfs_start(tracker));
+    TRY(tracker_http_start(tracker));
     tracker->tick.tick = on_tick;
     net_ticker_join(&tracker->loop.ticker, &tracker->tick);
     return ERR_OK;
@@ -184,10 +189,17 @@ const struct io_address *tracker_fastdfs_address(const struct tracker *tracker)
     return &tracker->fdfs.exchange.acceptor.listener.address;
 }
 
+const struct io_address *tracker_http_address(const struct tracker *tracker)
+{
+    return &tracker->http.exchange.acceptor.listener.address;
+}
+
 void tracker_drain(struct tracker *tracker)
 {
     if (tracker->has_fdfs)
         fdfs_server_drain(&tracker->fdfs);
+    if (tracker->has_http)
+        http_server_drain(&tracker->http);
     net_ticker_leave(&tracker->loop.ticker, &tracker->tick);
     net_server_drain(&tracker->server);
 }
@@ -196,6 +208,8 @@ void tracker_cut(struct tracker *tracker)
 {
     if (tracker->has_fdfs)
         fdfs_server_cut(&tracker->fdfs);
+    if (tracker->has_http)
+        http_server_cut(&tracker->http);
     net_ticker_leave(&tracker->loop.ticker, &tracker->tick);
     net_server_cut(&tracker->server);
 }
@@ -204,6 +218,7 @@ bool tracker_is_idle(const struct tracker *tracker)
 {
     return net_server_is_idle(&tracker->server)
            && (!tracker->has_fdfs || fdfs_server_is_idle(&tracker->fdfs))
+           && (!tracker->has_http || http_server_is_idle(&tracker->http))
            && net_loop_is_idle(&tracker->loop);
 }
 

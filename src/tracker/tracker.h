@@ -8,6 +8,7 @@
  *   QUERY                whom to ask, best first          STATUS   JSON (status.h)          PING
  *   MEMBER               an operator takes a dead member out
  *   and the same questions in FastDFS's protocol, at a port of its own (fdfs.c)
+ *   and over HTTP, at another (http.c)
  *
  * Limits: storages_max, groups_max, pools_max, connection_max; what is above is answered BUSY. */
 #ifndef CAIRN_TRACKER_TRACKER_H
@@ -17,6 +18,7 @@
 #include "base/mem.h"
 #include "core/registry.h"
 #include "net/fdfs_server.h"
+#include "net/http_server.h"
 #include "net/server.h"
 #include "tracker/status.h"
 
@@ -24,7 +26,9 @@ struct tracker_config {
     struct io_address address;         /* port 0: any */
     struct io_address fastdfs_address; /* family 0: no FastDFS door */
     uint32_t fastdfs_connection_max;
-    bool shares_loop;  /* with a storage, which tells of all that the loop has in flight */
+    bool shares_loop; /* with a storage, which tells of all that the loop has in flight */
+    struct io_address http_address; /* family 0: no HTTP door */
+    uint32_t http_connection_max;
     bool fastdfs_wide; /* addresses in answers have the size for IPv6, always */
     const struct handshake_secrets *secrets; /* borrowed */
     struct event_log *log;                   /* borrowed; NULL: none */
@@ -45,6 +49,7 @@ struct tracker_counters {
     uint64_t heartbeats, heartbeats_refused;
     uint64_t queries, queries_refused;
     uint64_t fastdfs_requests, fastdfs_refused;
+    uint64_t http_requests, http_refused;
 };
 
 struct tracker {
@@ -56,6 +61,7 @@ struct tracker {
     struct net_server server;
     struct fdfs_server fdfs;
     struct pool fdfs_pages; /* lists on their way out */
+    struct http_server http;
     struct registry registry;
     struct registry_tables tables;
     struct pool answers; /* bytes of answers to queries on their way out */
@@ -63,8 +69,8 @@ struct tracker {
     struct net_tick tick;
     struct tracker_counters counters;
     uint64_t started_wall_ns;
-    bool has_answers, has_pages, has_loop, has_server, has_fdfs_pages,
-        has_fdfs; /* what was opened */
+    bool has_answers, has_pages, has_loop, has_server, has_fdfs_pages, has_fdfs,
+        has_http; /* what was opened */
 };
 
 /** Listen and serve from the next turn of `io` on. The struct is the caller's and stays put; `io` and
@@ -77,8 +83,9 @@ MUST err_t tracker_open(
 /** Where it listens, with the real port. */
 const struct io_address *tracker_address(const struct tracker *tracker);
 
-/** The same of the FastDFS door; family 0: there is none. */
+/** The same of the FastDFS and the HTTP door; family 0: there is none. */
 const struct io_address *tracker_fastdfs_address(const struct tracker *tracker);
+const struct io_address *tracker_http_address(const struct tracker *tracker);
 
 /** Accept nobody and no request any more; what is under way is finished. */
 void tracker_drain(struct tracker *tracker);

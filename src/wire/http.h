@@ -130,6 +130,10 @@ bool http_word_equals(struct span span, const char *text);
 
 /** The value of `name` in a query or form ("a=1&b=2"), still encoded. data NULL: not there. */
 struct span http_query_find(struct span query, const char *name);
+/** Digits and nothing else, 19 at most. */
+bool http_number(struct span text, uint64_t *ret);
+/** A number in the query. False: not there. Errors of form: *ret_err. */
+bool http_query_number(struct span query, const char *name, uint64_t *ret, err_t *ret_err);
 /** Undo %XX and, with is_query, '+'. Errors: USAGE (a bad escape, a NUL, longer than `size` - 1). */
 MUST err_t http_decode(struct span value, bool is_query, char *ret, size_t size);
 

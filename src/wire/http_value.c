@@ -256,6 +256,22 @@ struct span http_query_find(struct span query, const char *name)
     return span_of(NULL, 0);
 }
 
+bool http_number(struct span text, uint64_t *ret)
+{
+    return take_number(&text, ret) && text.size == 0;
+}
+
+bool http_query_number(struct span query, const char *name, uint64_t *ret, err_t *ret_err)
+{
+    struct span value = http_query_find(query, name);
+    *ret_err = ERR_OK;
+    if (!value.data)
+        return false;
+    if (!http_number(value, ret))
+        *ret_err = ERR(USAGE, 0);
+    return true;
+}
+
 static int hex_of(uint8_t c)
 {
     if (c >= '0' && c <= '9')
