@@ -2,6 +2,8 @@
 
 #include <stdio.h>
 
+enum { HELD_MARK = HELD_COUNT }; /* kind of the marks of walks */
+
 static const char *const kind_names[HELD_COUNT] = {
 #define X(name, text) text,
     HELD_KINDS(X)
@@ -123,10 +125,59 @@ void ledger_check_empty(const struct ledger *ledger)
     for (size_t i = 0; i < HELD_COUNT; i++) {
         LIST_EACH (node, &ledger->kinds[i]) {
             const struct held *held = CONTAINER_OF(node, struct held, link);
+            if (held->kind == HELD_MARK)
+                continue;
             (void)fprintf(stderr, "still held: %s %lld by %s, %s:%d (%s)\n", kind_names[i],
                 (long long)held->handle, held->owner->operation, held->site->file, held->site->line,
                 held->site->function);
         }
         CHECK(ledger->count[i] == 0);
     }
+}
+
+/* ---- walks ---- */
+
+void ledger_walk_begin(struct ledger *ledger, struct ledger_walk *walk)
+{
+    *walk = (struct ledger_walk){.mark = {.kind = HELD_MARK}, .began_ns = ledger->now_ns};
+    list_push_front(&ledger->kinds[0], &walk->mark.link);
+}
+
+/* Lists are in the order of birth: what comes behind the first newcomer is new, too. */
+static bool kind_is_over(
+    const struct ledger *ledger, const struct ledger_walk *walk, struct list *next)
+{
+    if (next == &ledger->kinds[walk->kind])
+        return true;
+    const struct held *held = CONTAINER_OF(next, struct held, link);
+    return held->kind != HELD_MARK && held->born_ns > walk->began_ns;
+}
+
+bool ledger_walk_step(struct ledger *ledger, struct ledger_walk *walk, size_t count,
+    void (*visit)(void *context, const struct held *held), void *context)
+{
+    struct list *mark = &walk->mark.link;
+    while (count > 0) {
+        struct list *next = mark->next;
+        bool is_over = kind_is_over(ledger, walk, next);
+        list_remove(mark);
+        if (is_over && ++walk->kind == HELD_COUNT)
+            return true;
+        if (is_over) {
+            list_push_front(&ledger->kinds[walk->kind], mark);
+            continue;
+        }
+        list_insert_between(mark, next, next->next);
+        const struct held *held = CONTAINER_OF(next, struct held, link);
+        if (held->kind != HELD_MARK)
+            visit(context, held);
+        count--;
+    }
+    return false;
+}
+
+void ledger_walk_end(struct ledger_walk *walk)
+{
+    if (held_is_held(&walk->mark))
+        list_remove(&walk->mark.link);
 }

@@ -143,4 +143,22 @@ void owner_close(struct owner *owner);
 /** CHECK that nothing is held in any kind: the end of a loop, of a test. */
 void ledger_check_empty(const struct ledger *ledger);
 
+/** A walk over everything held, a few entries at a time: between two steps the loop goes on, and
+ * entries come and go. Each entry that is held from the beginning to the end is visited once; what
+ * was entered since the beginning is not.
+ *
+ *   ledger_walk_begin -> ledger_walk_step ... until true (or ledger_walk_end: given up) */
+struct ledger_walk {
+    struct held mark; /* behind the entries that were visited; ledgers skip such marks */
+    uint8_t kind;     /* being walked */
+    uint64_t began_ns;
+};
+
+void ledger_walk_begin(struct ledger *ledger, struct ledger_walk *walk);
+/** Visit up to `count` more. Returns true when all have been visited: the walk is over then. */
+MUST bool ledger_walk_step(struct ledger *ledger, struct ledger_walk *walk, size_t count,
+    void (*visit)(void *context, const struct held *held), void *context);
+/** Leave before the end. Nothing to do for a walk that is over. */
+void ledger_walk_end(struct ledger_walk *walk);
+
 #endif

@@ -65,19 +65,19 @@ uint64_t pool_bytes(size_t slot_size, size_t count, size_t alignment)
     return count * (data + sizeof(struct pool_slot));
 }
 
-static err_t pool_take_memory(struct pool *pool, struct owner *owner)
+static err_t pool_take_memory(struct pool *pool, struct owner *owner, const struct site *site)
 {
     if (SLOTS_ARE_OBJECTS)
         return map_init(&pool->taken, pool->mem, pool->count, 0, owner);
     void *data;
-    TRY(mem_take(pool->mem, owner, pool->count * pool->stride, pool->alignment, &data));
+    TRY(mem_take_at(pool->mem, owner, pool->count * pool->stride, pool->alignment, &data, site));
     pool->data = data;
     poison(pool->data, pool->count * pool->stride);
     return ERR_OK;
 }
 
-err_t pool_init(struct pool *pool, struct mem *mem, struct ledger *ledger, const char *name,
-    size_t slot_size, size_t count, size_t alignment, struct owner *owner)
+err_t pool_init_at(struct pool *pool, struct mem *mem, struct ledger *ledger, const char *name,
+    size_t slot_size, size_t count, size_t alignment, struct owner *owner, const struct site *site)
 {
     CHECK(slot_size > 0 && slot_size < SIZE_MAX / 4 && count > 0);
     struct pool made = {.name = name,
@@ -92,9 +92,9 @@ err_t pool_init(struct pool *pool, struct mem *mem, struct ledger *ledger, const
         .life = LIFE_REQUEST};
     CHECK(count < SIZE_MAX / 4 / made.stride && count < SIZE_MAX / 4 / sizeof(struct pool_slot));
     void *slots;
-    TRY(mem_take(mem, owner, count * sizeof(struct pool_slot), 0, &slots));
+    TRY(mem_take_at(mem, owner, count * sizeof(struct pool_slot), 0, &slots, site));
     made.slots = slots;
-    err_t err = pool_take_memory(&made, owner);
+    err_t err = pool_take_memory(&made, owner, site);
     if (err_is(err)) {
         mem_give(mem, slots);
         return err;

@@ -45,8 +45,11 @@ struct pool_waiter {
  * Errors: BUSY, NO_RESOURCE (mem_take); nothing is held then.
  * Owns:   memory of `owner` until pool_fini().
  */
-MUST err_t pool_init(struct pool *pool, struct mem *mem, struct ledger *ledger, const char *name,
-    size_t slot_size, size_t count, size_t alignment, struct owner *owner);
+MUST err_t pool_init_at(struct pool *pool, struct mem *mem, struct ledger *ledger, const char *name,
+    size_t slot_size, size_t count, size_t alignment, struct owner *owner, const struct site *site);
+#define pool_init(pool, mem, ledger, name, slot_size, count, alignment, owner) \
+    pool_init_at(                                                              \
+        (pool), (mem), (ledger), (name), (slot_size), (count), (alignment), (owner), SITE())
 
 /** CHECKs that every slot is back and nobody waits; gives the memory back. */
 void pool_fini(struct pool *pool);

@@ -19,6 +19,8 @@ static const struct verb *const verbs[] = {
     &status_verb,
     &ops_verb,
     &member_verb,
+    &res_verb,
+    &doctor_verb,
     &check_verb,
     &bench_verb,
     &sim_verb,

@@ -142,7 +142,7 @@ static void ops_run(struct session *session, const struct ops_options *options, 
         return;
     }
     struct nodes *nodes = block;
-    if (nodes_choose(session, word, nodes)) {
+    if (nodes_find(nodes, session, &word, word ? 1 : 0)) {
         for (size_t i = 0; i < nodes->count && !session->was_interrupted; i++)
             ask(&view, &nodes->all[i]);
         if (!session->common->is_json)

@@ -135,7 +135,8 @@ static void cpu_time(void *context, uint64_t *ret_user_ns, uint64_t *ret_system_
 static err_t open_beside(struct storage_process *process, struct io *io)
 {
     if (process->has_tracker) {
-        TRY(tracker_role_open(&process->tracker, &process->server, io, &process->tracker_config));
+        TRY(tracker_role_open(
+            &process->tracker, &process->server, io, &process->tracker_config, false));
         process->is_tracker_open = true;
         process->storage.config.tracker[0] = *tracker_address(&process->tracker.tracker);
         process->storage.config.tracker_count = 1;
@@ -225,6 +226,8 @@ int storage_process_run(struct storage_process *process)
         .log_is_json = server->settings.log_format == 1,
         .on_running = on_running,
         .cpu_time = cpu_time,
+        .process = process_id(),
+        .has_kernel = true,
         .context = process};
     err_t err = storage_open(&process->storage, &process->options);
     if (err_is(err))

@@ -47,7 +47,7 @@ static void tracker_body(struct io *io, uint16_t loop_index, void *context)
 {
     struct tracker_process *process = context;
     CHECK(loop_index == 0);
-    err_t err = tracker_role_open(&process->role, &process->server, io, &process->config);
+    err_t err = tracker_role_open(&process->role, &process->server, io, &process->config, true);
     if (err_is(err))
         process->code = server_fail(&process->server, process->settings.listen, err);
     else

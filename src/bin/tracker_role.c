@@ -1,6 +1,7 @@
 #include "bin/tracker_role.h"
 
 #include "base/units.h"
+#include "io/process.h"
 
 static const char *const balances[] = {"loop", "maxdisk", "turn", "load", NULL};
 static const enum balance_policy balance_policies[] = {
@@ -176,7 +177,7 @@ void tracker_role_drain(struct tracker_role *role, uint64_t drain_ns)
 }
 
 err_t tracker_role_open(struct tracker_role *role, const struct server *server, struct io *io,
-    const struct tracker_config *config)
+    const struct tracker_config *config, bool is_alone)
 {
     struct tracker_config with_log = *config;
     *role = (struct tracker_role){.io = io, .timer = {.wake = no_wake}};
@@ -184,7 +185,12 @@ err_t tracker_role_open(struct tracker_role *role, const struct server *server, 
     owner_open(&role->owner, "tracker", DIRECTION_OWN, io_now(io));
     server_log_init(server, &role->log, io);
     with_log.log = &role->log;
-    return tracker_open(&role->tracker, io, &role->mem, &with_log);
+    with_log.process = process_id();
+    with_log.descriptor_limit = limit_get(LIMIT_FILES).soft;
+    with_log.has_kernel = is_alone;
+    TRY(tracker_open(&role->tracker, io, &role->mem, &with_log));
+    mem_set_phase(&role->mem, MEM_RUN);
+    return ERR_OK;
 }
 
 bool tracker_role_is_over(const struct tracker_role *role)

@@ -35,9 +35,9 @@ struct tracker_role {
     bool is_draining;
 };
 
-/** Open on `io`. Errors: those of tracker_open(); nothing is held then. */
+/** Open on `io`; alone: no other role in this process looks at what is held. Errors: those of tracker_open(); nothing is held then. */
 MUST err_t tracker_role_open(struct tracker_role *role, const struct server *server, struct io *io,
-    const struct tracker_config *config);
+    const struct tracker_config *config, bool is_alone);
 /** Let what is under way end, for at most `drain_ns`; the second time: at once. */
 void tracker_role_drain(struct tracker_role *role, uint64_t drain_ns);
 /** It was told to end, and has. */

@@ -123,7 +123,7 @@ struct io_op {
     void *context;
     uint64_t deadline_ns; /* IO_TIMER; others: 0 none, else ends with -ETIME when passed */
     /* the backend's */
-    struct held held; /* HELD_OP while submitted */
+    struct held held; /* HELD_OP while submitted, HELD_TIMER for IO_TIMER */
     struct list link;
     enum io_kind kind_refused; /* op.c: the kind it had when the ledger refused it */
     uint64_t backend[11];
@@ -152,6 +152,7 @@ struct io_backend {
 struct io {
     const struct io_backend *backend;
     struct ledger ledger;
+    struct ledger *own; /* what the backend itself holds; NULL: nothing */
     struct run_queue run;
     uint64_t now_ns; /* monotonic; refreshed once per turn */
     void *role;      /* the server whose loop this is: for messages */
@@ -191,8 +192,10 @@ void io_handle_move(struct io_handle *to, struct io_handle *from);
  * goes there in a message; nobody holds it until io_handle_adopt(). */
 int io_handle_release(struct io *io, struct io_handle *handle);
 /** The other half: enter `fd` here. */
-void io_handle_adopt(
-    struct io *io, struct io_handle *handle, int fd, struct owner *owner, enum life life);
+void io_handle_adopt_at(struct io *io, struct io_handle *handle, int fd, struct owner *owner,
+    enum life life, const struct site *site);
+#define io_handle_adopt(io, handle, fd, owner, life) \
+    io_handle_adopt_at((io), (handle), (fd), (owner), (life), SITE())
 
 static inline uint64_t io_now(const struct io *io)
 {

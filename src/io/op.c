@@ -37,7 +37,7 @@ static void op_enter_handle(struct io *io, struct io_op *op)
 void io_complete(struct io *io, struct io_op *op, int64_t result)
 {
     op->result = result;
-    ledger_release(&io->ledger, &op->held, HELD_OP);
+    ledger_release(&io->ledger, &op->held, (enum held_kind)op->held.kind);
     if (op->kind_refused != IO_NOP) { /* give the kind back: a retry must not become a NOP */
         op->kind = op->kind_refused;
         op->kind_refused = IO_NOP;
@@ -65,8 +65,10 @@ void io_submit_at(struct io *io, struct io_op *op, const struct site *site)
     op->result = 0;
     op->kind_refused = IO_NOP;
     err_t err = ledger_acquire_at(&io->ledger, &op->held,
-        &(struct claim){
-            .kind = HELD_OP, .life = LIFE_REQUEST, .handle = op->fd, .owner = op->owner},
+        &(struct claim){.kind = op->kind == IO_TIMER ? HELD_TIMER : HELD_OP,
+            .life = LIFE_REQUEST,
+            .handle = op->fd,
+            .owner = op->owner},
         site);
     PROBE4(io__submit, op->owner->operation, (int)op->kind, op->fd, site->function);
     if (err_is(err))
@@ -138,13 +140,13 @@ int io_handle_release(struct io *io, struct io_handle *handle)
     return fd;
 }
 
-void io_handle_adopt(
-    struct io *io, struct io_handle *handle, int fd, struct owner *owner, enum life life)
+void io_handle_adopt_at(struct io *io, struct io_handle *handle, int fd, struct owner *owner,
+    enum life life, const struct site *site)
 {
     CHECK(handle->fd == IO_FD_NONE && fd != IO_FD_NONE);
     handle->fd = fd;
-    ledger_enter(
-        &io->ledger, &handle->held, .kind = HELD_FD, .life = life, .handle = fd, .owner = owner);
+    struct claim claim = {.kind = HELD_FD, .life = life, .handle = fd, .owner = owner};
+    ledger_enter_at(&io->ledger, &handle->held, &claim, site);
 }
 
 void io_handle_move(struct io_handle *to, struct io_handle *from)

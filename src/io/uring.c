@@ -93,7 +93,7 @@ static void uring_call(struct io *io, struct io_op *op)
 static void uring_free(struct io *io)
 {
     struct uring *uring = uring_of(io);
-    CHECK(io->ledger.count[HELD_OP] == 0);
+    CHECK(io->ledger.count[HELD_OP] == 0 && io->ledger.count[HELD_TIMER] == 0);
     ledger_release(&uring->own, &uring->held_ring, HELD_FD);
     ledger_release(&uring->own, &uring->held_wake, HELD_FD);
     ledger_release(&uring->own, &uring->held_map, HELD_MAP);
@@ -167,6 +167,7 @@ static void own_enter(struct uring *uring)
         .handle = uring->wake_fd, .owner = &uring->owner);
     ledger_enter(&uring->own, &uring->held_map, .kind = HELD_MAP, .life = LIFE_PROCESS,
         .size = uring->map_size, .handle = (int64_t)(uintptr_t)uring, .owner = &uring->owner);
+    uring->io.own = &uring->own;
 }
 
 /* [struct uring][headers, one per entry][natures]: one mapping; untouched pages cost nothing. */

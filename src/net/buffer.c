@@ -9,6 +9,8 @@ err_t net_buffers_init(struct net_buffers *buffers, struct mem *mem, struct ledg
         sizeof(struct net_buffer) + NET_LARGE_SIZE, large_count, 0, owner);
     if (err_is(err))
         pool_fini(&buffers->small);
+    else
+        buffers->small.life = LIFE_CONNECTION; /* each connection has one */
     return err;
 }
 

@@ -172,7 +172,8 @@ void beat_stop(struct storage *storage)
 bool beat_is_idle(const struct storage *storage)
 {
     return !storage->tour.is_out && !storage->survey.is_out && storage->mounts.refreshing == 0
-           && contacts_is_idle(&storage->contacts) && membership_is_idle(&storage->membership)
+           && sight_is_idle(&storage->sight) && contacts_is_idle(&storage->contacts)
+           && membership_is_idle(&storage->membership)
            && (!storage->is_heartbeat_on || heartbeat_is_idle(&storage->heartbeat));
 }
 

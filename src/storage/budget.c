@@ -6,6 +6,7 @@
 #include "disk/maker.h"
 #include "disk/mount.h"
 #include "net/connection.h"
+#include "sight/sight.h"
 #include "storage/fdfs_door.h"
 #include "storage/follow.h"
 #include "storage/http_door.h"
@@ -217,7 +218,8 @@ static void sum_memory(const struct storage_budget_request *request, struct stor
     terms[STORAGE_MEMORIES_LOOPS] = loops * sizeof(struct store_mount) * STORE_MOUNTS_MAX
                                     + loops * recent_bytes(STORAGE_RECENT_UPLOADS)
                                     + config->mount_count * sizeof(struct mount)
-                                    + SURVEY_ROWS_MAX * sizeof(struct survey_row);
+                                    + SURVEY_ROWS_MAX * sizeof(struct survey_row)
+                                    + sight_bytes(request->descriptor_limit, true);
     terms[STORAGE_MEMORIES_CONNECTIONS] =
         loops * pool_bytes(sizeof(struct net_connection), budget->connection_max, 0);
     terms[STORAGE_MEMORIES_RECEIVE_BUFFERS] =

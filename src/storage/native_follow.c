@@ -26,8 +26,10 @@ static err_t take(struct follows *follows)
         sizeof(struct follow_intake), loop->storage->budget.intake_max, 0, &follows->owner));
     TRY(pool_init(&follows->assemblies, &loop->mem, ledger, "follow.assemblies",
         assembly_size(&loop->store.config), FOLLOW_ASSEMBLIES, 0, &follows->owner));
-    return pool_init(&follows->followers_pool, &loop->mem, ledger, "follow.sources",
-        sizeof(struct follower), FOLLOW_SOURCES, 0, &follows->owner);
+    TRY(pool_init(&follows->followers_pool, &loop->mem, ledger, "follow.sources",
+        sizeof(struct follower), FOLLOW_SOURCES, 0, &follows->owner));
+    follows->followers_pool.life = LIFE_PROCESS;
+    return ERR_OK;
 }
 
 static void give(struct follows *follows)
@@ -222,6 +224,8 @@ void native_follow(struct native *native, struct net_request *request)
         return;
     }
     follower->connection = request->connection_number;
+    request->owner->direction =
+        DIRECTION_SYNC_RECV; /* from now on; all that comes on it is pushed */
     if (has_gap(follower->source, &msg))
         reconcile_note_lost(loop);
     begin_ticking(&loop->follows);

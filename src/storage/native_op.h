@@ -101,7 +101,9 @@ struct native_op {
     uint8_t *sheet; /* peers: of the reply */
     struct unit_walk_memory *walk_memory;
     struct storage_tour_waiter tour;
-    uint8_t ack; /* that a change is to reach */
+    struct sight_waiter sight;
+    uint8_t question; /* enum sight_question */
+    uint8_t ack;      /* that a change is to reach */
     struct push_hold hold;
     struct survey_waiter survey;
     struct membership_waiter saved;

@@ -102,6 +102,7 @@ static void begin_stop(struct storage *storage)
     storage->ready.readiness.state = STATE_CLOSING;
     beat_set_state(storage, STATE_CLOSING);
     beat_stop(storage);
+    sight_stop(&storage->sight);
     send_all(storage, STORAGE_DRAIN);
 }
 
@@ -177,6 +178,8 @@ static void all_run(struct storage *storage)
         EVENT_NUMBER("mounts", mounts_usable(&storage->mounts)),
         EVENT_DURATION("start", io_now(first->io) - storage->started_ns));
     reconcile_run(&storage->reconcile);
+    if (storage->options.has_kernel)
+        sight_watch(&storage->sight);
     if (storage->options.on_running)
         storage->options.on_running(storage, storage->options.context);
     if (storage->is_stopping && !storage->is_stop_begun)
@@ -232,6 +235,20 @@ void member_answer(struct storage_loop *loop, enum storage_verb verb)
 
 /* ---- loop 0: what is done outside of a turn ---- */
 
+static err_t open_sight(struct storage *storage)
+{
+    struct sight_options options = {.loop_count = storage->loop_count,
+        .machine = storage->config.machine_number,
+        .mem = &storage->loops[0].mem,
+        .log = &storage->loops[0].log,
+        .descriptor_limit = storage->options.descriptor_limit,
+        .process = storage->options.process,
+        .has_kernel = storage->options.has_kernel};
+    for (uint16_t i = 0; i < storage->loop_count; i++)
+        options.loops[i] = storage->loops[i].io;
+    return sight_open(&storage->sight, &options);
+}
+
 static err_t take_tables(struct storage *storage)
 {
     struct storage_loop *first = &storage->loops[0];
@@ -246,12 +263,14 @@ static err_t take_tables(struct storage *storage)
         storage->loop_count * mounts * sizeof(struct storage_mount_report), 0, &block));
     for (uint16_t i = 0; i < storage->loop_count; i++)
         storage->reports[i].mounts = (struct storage_mount_report *)block + i * mounts;
-    return survey_init(&storage->survey, storage, &first->mem, &first->owner);
+    TRY(survey_init(&storage->survey, storage, &first->mem, &first->owner));
+    return open_sight(storage);
 }
 
 static void give_tables(struct storage *storage)
 {
     struct mem *mem = &storage->loops[0].mem;
+    sight_close(&storage->sight);
     survey_fini(&storage->survey, mem);
     if (storage->reports)
         mem_give(mem, storage->reports[0].mounts);

@@ -33,6 +33,7 @@
 #include "base/event.h"
 #include "disk/mount.h"
 #include "net/server.h"
+#include "sight/sight.h"
 #include "storage/budget.h"
 #include "storage/config.h"
 #include "storage/fdfs_door.h"
@@ -68,6 +69,8 @@ struct storage_options {
     void (*on_running)(struct storage *storage, void *context);
     /* Processor time of the process so far, for status. May be NULL. */
     void (*cpu_time)(void *context, uint64_t *ret_user_ns, uint64_t *ret_system_ns);
+    uint64_t process; /* its number */
+    bool has_kernel;  /* a real one: what is held is compared with it, and looked at every 5 s */
     void *context;
 };
 
@@ -199,6 +202,7 @@ struct storage {
     struct storage_filling filling;
     struct storage_tour tour;
     struct survey survey;
+    struct sight sight;
     /* loop 0 only */
     err_t err; /* why it could not start */
     char why[MOUNT_REFUSAL_TEXT_MAX];

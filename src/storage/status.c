@@ -3,6 +3,7 @@
 #include "base/json.h"
 #include "base/units.h"
 #include "doors/ops_page.h"
+#include "sight/report.h"
 #include "storage/internal.h"
 #include "storage/native_op.h"
 
@@ -119,6 +120,22 @@ static void write_members(struct json *json, const struct storage *storage)
     json_begin_array(json, "members");
     for (uint32_t i = 0; i < storage->membership.roster.count; i++)
         write_member(json, storage, i);
+    json_end(json);
+}
+
+/* The newest comparison with the other members. */
+static void write_compared(struct json *json, const struct storage *storage)
+{
+    const struct reconcile_sums *sums = &storage->reconcile.shown;
+    json_begin_object(json, "compared");
+    json_number(json, "pass", storage->reconcile.pass);
+    json_number(json, "units", sums->units);
+    json_number(json, "differed", sums->differed);
+    json_number(json, "remaining", sums->remaining);
+    json_number(json, "members_failed", sums->members_failed);
+    json_number(json, "files_failed", sums->failed);
+    json_number(json, "damaged", sums->damaged);
+    json_number(json, "healed", sums->healed);
     json_end(json);
 }
 
@@ -288,6 +305,7 @@ void storage_status_write(const struct storage *storage, struct writer *w)
     json_begin_object(&json, NULL);
     write_head(&json, storage);
     write_members(&json, storage);
+    write_compared(&json, storage);
     write_cpu(&json, storage);
     write_totals(&json, storage);
     write_budget(&json, &storage->budget);
@@ -323,17 +341,40 @@ void native_page_send(struct native_op *op, size_t size)
     native_piece_send(op, MSG_STATUS_REPLY, &fields);
 }
 
-static void toured(struct storage_tour_waiter *waiter)
+static void send_page(struct native_op *op, const struct writer *page)
 {
-    struct native_op *op = CONTAINER_OF(waiter, struct native_op, tour);
-    const struct storage *storage = op->native->loop->storage;
-    struct writer page = {.data = op->page, .capacity = NATIVE_PAGE_SIZE};
-    storage_status_write(storage, &page);
-    if (page.failed) {
+    if (page->failed) {
         native_op_fail(op, ERR(TOO_LARGE, 0));
         return;
     }
-    native_page_send(op, page.size);
+    native_page_send(op, page->size);
+}
+
+static void toured(struct storage_tour_waiter *waiter)
+{
+    struct native_op *op = CONTAINER_OF(waiter, struct native_op, tour);
+    struct writer page = {.data = op->page, .capacity = NATIVE_PAGE_SIZE};
+    storage_status_write(op->native->loop->storage, &page);
+    send_page(op, &page);
+}
+
+static void seen(struct sight_waiter *waiter)
+{
+    struct native_op *op = CONTAINER_OF(waiter, struct native_op, sight);
+    struct writer page = {.data = op->page, .capacity = NATIVE_PAGE_SIZE};
+    sight_write(&op->native->loop->storage->sight, op->question, "storage", &page);
+    send_page(op, &page);
+}
+
+static void ask(struct native_op *op)
+{
+    struct storage *storage = op->native->loop->storage;
+    op->tour.toured = toured;
+    op->sight.seen = seen;
+    if (op->question != SIGHT_ASKS_NOTHING)
+        sight_ask(&storage->sight, &op->sight);
+    else
+        tour_wait(storage, &op->tour);
 }
 
 void native_status(struct native *native, struct net_request *request)
@@ -346,7 +387,9 @@ void native_status(struct native *native, struct net_request *request)
         native_ops(native, request, shows_resting);
         return;
     }
-    if (!err_is(err) && msg.what.size > 0 && !span_equals_text(msg.what, "status"))
+    enum sight_question question = err_is(err) ? 0 : sight_question_of(msg.what);
+    if (!err_is(err) && question == SIGHT_ASKS_NOTHING && msg.what.size > 0
+        && !span_equals_text(msg.what, "status"))
         err = ERR(UNSUPPORTED, 0);
     if (err_is(err)) {
         native_refuse(loop, request, err);
@@ -360,8 +403,8 @@ void native_status(struct native *native, struct net_request *request)
     if (op)
         op->page = pool_take(&native->pages, &native->owner);
     if (op && op->page) {
-        op->tour.toured = toured;
-        tour_wait(loop->storage, &op->tour);
+        op->question = (uint8_t)question;
+        ask(op);
     } else if (op) {
         native_op_fail(op, ERR(BUSY, 0));
     } else {

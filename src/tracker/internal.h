@@ -19,6 +19,9 @@ struct tracker_answer {
 
 struct tracker_page {
     size_t size, sent; /* bytes of JSON; those that were given to the connection */
+    struct net_request *request;
+    struct sight_waiter sight;
+    uint8_t question; /* enum sight_question */
     struct iovec data;
     uint8_t bytes[];
 };

@@ -1,6 +1,7 @@
 /* The tracker's verbs: decode, ask the registry, answer. */
 #include "base/units.h"
 #include "doors/ops_page.h"
+#include "sight/report.h"
 #include "tracker/internal.h"
 
 /* Requests of a tracker have no body; one that comes all the same is drained by the connection. */
@@ -213,17 +214,39 @@ static void write_ops(const struct tracker *tracker, bool shows_resting, struct 
     ops_page_end(&page);
 }
 
+static void seen(struct sight_waiter *waiter)
+{
+    struct tracker_page *page = CONTAINER_OF(waiter, struct tracker_page, sight);
+    const struct tracker *tracker = page->request->server->config.role;
+    struct writer w = {.data = page->bytes, .capacity = tracker_page_size(&tracker->tables)};
+    sight_write(&tracker->sight, page->question, "tracker", &w);
+    CHECK(!w.failed);
+    page->size = w.size;
+    send_page(page->request);
+}
+
 static void serve_status(struct tracker *tracker, struct net_request *request)
 {
     struct msg_status status;
     err_t err = msg_status_decode(request->meta, &status);
     bool shows_resting = false;
     bool is_ops = !err_is(err) && ops_page_is_asked(status.what, &shows_resting);
-    if (!err_is(err) && !is_ops && status.what.size > 0 && !span_equals_text(status.what, "status"))
+    enum sight_question question = err_is(err) ? 0 : sight_question_of(status.what);
+    if (!err_is(err) && !is_ops && question == SIGHT_ASKS_NOTHING && status.what.size > 0
+        && !span_equals_text(status.what, "status"))
         err = ERR(UNSUPPORTED, 0);
     struct tracker_page *page = err_is(err) ? NULL : pool_take(&tracker->pages, request->owner);
     if (!page) {
         refuse_plainly(request, err_is(err) ? err : ERR(BUSY, 0));
+        return;
+    }
+    page->size = page->sent = 0;
+    page->request = request;
+    request->op = page;
+    if (question != SIGHT_ASKS_NOTHING) {
+        page->question = (uint8_t)question;
+        page->sight = (struct sight_waiter){.seen = seen};
+        sight_ask(&tracker->sight, &page->sight);
         return;
     }
     struct writer w = {.data = page->bytes, .capacity = tracker_page_size(&tracker->tables)};
@@ -233,8 +256,6 @@ static void serve_status(struct tracker *tracker, struct net_request *request)
         tracker_write_status(tracker, &w);
     CHECK(!w.failed);
     page->size = w.size;
-    page->sent = 0;
-    request->op = page;
     send_page(request);
 }
 

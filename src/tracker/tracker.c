@@ -105,6 +105,18 @@ static struct net_server_config server_config(struct tracker *tracker)
         .role = tracker};
 }
 
+static err_t open_sight(struct tracker *tracker)
+{
+    const struct tracker_config *config = &tracker->config;
+    return sight_open(&tracker->sight, &(struct sight_options){.loops = {tracker->io},
+                                           .loop_count = 1,
+                                           .mem = tracker->mem,
+                                           .log = config->log,
+                                           .descriptor_limit = config->descriptor_limit,
+                                           .process = config->process,
+                                           .has_kernel = config->has_kernel});
+}
+
 static err_t take_pools(struct tracker *tracker)
 {
     struct ledger *ledger = &tracker->io->ledger;
@@ -133,6 +145,7 @@ static void give_back(struct tracker *tracker)
 {
     if (tracker->has_server)
         net_server_fini(&tracker->server);
+    sight_close(&tracker->sight);
     tracker_fdfs_give_back(tracker);
     if (tracker->has_http)
         http_server_fini(&tracker->http);
@@ -156,6 +169,7 @@ static err_t start(struct tracker *tracker)
     TRY(take_tables(tracker));
     TRY(registry_init(&tracker->registry, &tracker->config.registry, &tracker->tables));
     TRY(take_pools(tracker));
+    TRY(open_sight(tracker));
     TRY(net_loop_init(&tracker->loop, tracker->io, tracker->mem, &net_config));
     tracker->has_loop = true;
     TRY(net_server_start(&tracker->server, &tracker->loop, &listen_config));
@@ -164,6 +178,8 @@ static err_t start(struct tracker *tracker)
     TRY(tracker_http_start(tracker));
     tracker->tick.tick = on_tick;
     net_ticker_join(&tracker->loop.ticker, &tracker->tick);
+    if (tracker->config.has_kernel)
+        sight_watch(&tracker->sight);
     return ERR_OK;
 }
 
@@ -201,6 +217,7 @@ void tracker_drain(struct tracker *tracker)
     if (tracker->has_http)
         http_server_drain(&tracker->http);
     net_ticker_leave(&tracker->loop.ticker, &tracker->tick);
+    sight_stop(&tracker->sight);
     net_server_drain(&tracker->server);
 }
 
@@ -211,6 +228,7 @@ void tracker_cut(struct tracker *tracker)
     if (tracker->has_http)
         http_server_cut(&tracker->http);
     net_ticker_leave(&tracker->loop.ticker, &tracker->tick);
+    sight_stop(&tracker->sight);
     net_server_cut(&tracker->server);
 }
 
@@ -219,7 +237,7 @@ bool tracker_is_idle(const struct tracker *tracker)
     return net_server_is_idle(&tracker->server)
            && (!tracker->has_fdfs || fdfs_server_is_idle(&tracker->fdfs))
            && (!tracker->has_http || http_server_is_idle(&tracker->http))
-           && net_loop_is_idle(&tracker->loop);
+           && sight_is_idle(&tracker->sight) && net_loop_is_idle(&tracker->loop);
 }
 
 void tracker_close(struct tracker *tracker)

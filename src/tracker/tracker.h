@@ -5,7 +5,7 @@
  *   tracker_open -> (serves on the loop) -> tracker_drain -> until tracker_is_idle -> tracker_close
  *
  *   HEARTBEAT, GOODBYE   from storages (node role where a secret is set); a refusal carries a sentence
- *   QUERY                whom to ask, best first          STATUS   JSON (status.h)          PING
+ *   QUERY                whom to ask, best first          STATUS   JSON (status.h, sight)   PING
  *   MEMBER               an operator takes a dead member out
  *   and the same questions in FastDFS's protocol, at a port of its own (fdfs.c)
  *   and over HTTP, at another (http.c)
@@ -20,6 +20,7 @@
 #include "net/fdfs_server.h"
 #include "net/http_server.h"
 #include "net/server.h"
+#include "sight/sight.h"
 #include "tracker/status.h"
 
 struct tracker_config {
@@ -38,6 +39,8 @@ struct tracker_config {
     uint64_t idle_ns;                /* a connection on which nothing comes for so long is closed */
     uint64_t tick_ns;                /* how exact deadlines are */
     struct registry_config registry; /* its pools are borrowed */
+    uint64_t process, descriptor_limit; /* for sight */
+    bool has_kernel; /* a real one, and nobody else of this process looks (sight.h) */
 };
 
 /** 256 storages, 64 groups, 64 pools, 1024 connections; heartbeats each second, dead after 5 s;
@@ -67,6 +70,7 @@ struct tracker {
     struct pool answers; /* bytes of answers to queries on their way out */
     struct pool pages;   /* status pages on their way out */
     struct net_tick tick;
+    struct sight sight;
     struct tracker_counters counters;
     uint64_t started_wall_ns;
     bool has_answers, has_pages, has_loop, has_server, has_fdfs_pages, has_fdfs,

@@ -13,6 +13,11 @@ foreach(suite bench check fastdfs files http http_cluster library members ops pr
         ENVIRONMENT "CAIRN=$<TARGET_FILE:cairn>;CAIRN_API_CHECK=$<TARGET_FILE:api_check>;CAIRN_HAS_SDT=${CAIRN_HAVE_SYS_SDT_H};CAIRN_HELLO=$<TARGET_FILE:example_hello_c_static>")
 endforeach()
 
+add_test(NAME integration_sight
+    COMMAND ${Python3_EXECUTABLE} -B ${PROJECT_SOURCE_DIR}/tests/integration/sight_test.py)
+set_tests_properties(integration_sight PROPERTIES
+    TIMEOUT 180 PROCESSORS 2 LABELS integration ENVIRONMENT "CAIRN=$<TARGET_FILE:cairn>")
+
 # The drills: the long way round with the same processes. full needs root (a disk of its own), memory
 # needs minutes and CAIRN_LONG=1; without they are shown as skipped.
 foreach(suite fastdfs_clients fastdfs_mirrors native tree kill limits full hostile secrets memory)
