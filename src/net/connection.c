@@ -319,7 +319,11 @@ static bool is_late(struct accepted *accepted, uint64_t now_ns)
     const struct net_server_config *config = &net_server_of(c)->config;
     if (c->handshake.stage != HANDSHAKE_DONE)
         return now_ns - accepted->machine.owner.born_ns > config->handshake_timeout_ns;
-    return waits_for_peer(c) && now_ns - accepted->stream.read_since_ns > config->idle_timeout_ns;
+    bool is_node = c->handshake.hello.role == ROLE_NODE;
+    uint64_t timeout_ns = config->idle_timeout_ns;
+    if (is_node && timeout_ns > NET_NODE_IDLE_NS)
+        timeout_ns = NET_NODE_IDLE_NS;
+    return waits_for_peer(c) && now_ns - accepted->stream.read_since_ns > timeout_ns;
 }
 
 /* ---- the beginning ---- */

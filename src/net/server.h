@@ -29,13 +29,18 @@ struct net_server;
 struct net_connection;
 struct net_request;
 
+/* Peers say something every second; one that lost its power says nothing, and its connections must not keep
+ * those of its next life out. */
+#define NET_NODE_IDLE_NS (UINT64_C(60) * 1000 * 1000 * 1000)
+
 struct net_server_config {
     struct io_address address; /* port 0: any; the real one is in server->address afterwards */
     uint16_t listen_index, listen_count; /* of the loops that share the address; 0, 1 alone */
     uint32_t connection_max;
-    uint32_t request_max;     /* of all connections together, at least 1 */
-    uint32_t pipeline_max;    /* of one connection, at least 1 */
-    uint64_t idle_timeout_ns; /* nothing comes although we wait for it */
+    uint32_t request_max;  /* of all connections together, at least 1 */
+    uint32_t pipeline_max; /* of one connection, at least 1 */
+    uint64_t
+        idle_timeout_ns; /* nothing comes although we wait for it; nodes: NET_NODE_IDLE_NS at most */
     uint64_t send_timeout_ns; /* nothing leaves although there is something to send */
     uint64_t handshake_timeout_ns;
     struct handshake_policy policy; /* secrets borrowed */

@@ -60,27 +60,34 @@ static err_t connect_to(struct peer_link *link, const struct member *member)
             .role = ROLE_NODE,
             .direction = DIRECTION_REBUILD,
             .machine = storage->config.machine_number,
-            .call_max = 2,
+            .call_max = PEER_LINK_CALLS,
             .connect_timeout_ns = PEER_LINK_TIMEOUT_S * NS_PER_S / 6,
             .send_timeout_ns = PEER_LINK_TIMEOUT_S * NS_PER_S,
             .on_closed = on_closed,
             .context = link});
 }
 
+static struct peer_link *line_of(struct peer_link *link)
+{
+    return link->through ? link->through : link;
+}
+
 err_t peer_link_begin(struct peer_link *link, struct storage_loop *loop,
     const struct member *member, struct writer *ret_fields)
 {
     CHECK(!link->is_out);
-    bool is_here = link->loop == loop && speaks_to(link, member);
-    if (!is_here && link->client.is_running)
+    struct peer_link *line = line_of(link);
+    bool is_here = line->loop == loop && speaks_to(line, member);
+    if (!is_here && line->client.is_running)
         return ERR(BUSY, 0);
-    link->loop = loop;
+    line->loop = link->loop = loop;
     if (!is_here)
-        TRY(connect_to(link, member));
+        TRY(connect_to(line, member));
     link->call = (struct net_call){.on_frame = on_frame,
         .on_end = on_end,
         .context = link,
         .deadline_ns = io_now(loop->io) + PEER_LINK_TIMEOUT_S * NS_PER_S};
+    link->body = (struct iovec){0};
     *ret_fields = net_call_begin(&link->call);
     return ERR_OK;
 }
@@ -93,7 +100,8 @@ void peer_link_ask(
     link->size = link->meta_size = 0;
     link->machine = machine;
     link->is_out = true;
-    err_t err = net_call_start(&link->client, &link->call, type, 0, fields, NULL, 0);
+    err_t err = net_call_start(
+        &line_of(link)->client, &link->call, type, 0, fields, &link->body, link->body.iov_len > 0);
     if (err_is(err))
         over(link, err);
 }
@@ -108,5 +116,5 @@ void peer_link_hang_up(struct peer_link *link)
 
 bool peer_link_is_idle(const struct peer_link *link)
 {
-    return !link->client.is_running;
+    return link->through ? !link->is_out : !link->client.is_running;
 }

@@ -3,7 +3,8 @@
  *
  *   peer_link_begin -> (fields) -> peer_link_ask -> machine arrives: err, type, meta, data -> ... -> hang up
  *
- * A connection is made when it is needed and kept until another member is asked, or hang up. */
+ * A connection is made when it is needed and kept until another member is asked, or hang up. Several links may
+ * ask over the connection of one, side by side: `through`. */
 #ifndef CAIRN_STORAGE_PEER_LINK_H
 #define CAIRN_STORAGE_PEER_LINK_H
 
@@ -12,13 +13,15 @@
 
 struct storage_loop;
 
-enum { PEER_LINK_TIMEOUT_S = 30 };
+enum { PEER_LINK_TIMEOUT_S = 30, PEER_LINK_CALLS = 5 /* of one connection */ };
 
 struct peer_link {
+    struct peer_link *through; /* whose connection; NULL: its own */
     struct storage_loop *loop; /* where the client lives */
     struct net_client client;
     struct net_call call;
     struct machine *machine; /* waits for the answer */
+    struct iovec body;       /* of the question; at most FRAME_DATA_MAX bytes, 0: none */
     bool is_out, is_hung_up;
     /* the answer */
     err_t err;
@@ -35,13 +38,14 @@ struct peer_link {
 MUST err_t peer_link_begin(struct peer_link *link, struct storage_loop *loop,
     const struct member *member, struct writer *ret_fields);
 
-/** Ask. Arrives, whatever happens: link->err OK and the answer, or TIMEOUT, CLOSED, UNAVAILABLE, TOO_LARGE
+/** Ask; link->body, if set since peer_link_begin, goes with it and is lent until the arrival. Arrives, whatever happens: link->err OK and the answer, or TIMEOUT, CLOSED, UNAVAILABLE, TOO_LARGE
  * (the answer does not fit) or what the peer said. */
 void peer_link_ask(
     struct peer_link *link, uint8_t type, const struct writer *fields, struct machine *machine);
 
+/** Of its own connection. */
 void peer_link_hang_up(struct peer_link *link);
-/** No connection. */
+/** No connection; of another's: no question. */
 bool peer_link_is_idle(const struct peer_link *link);
 
 static inline struct span peer_link_meta(const struct peer_link *link)

@@ -65,7 +65,8 @@ struct push_call {
 struct push {
     struct push_stream *stream;
     struct owner owner;
-    uint32_t machine; /* of the peer; 0: there is none */
+    uint32_t machine;  /* of the peer; 0: there is none */
+    uint8_t its_state; /* as members were told */
     struct nonce uuid;
     struct io_address address;
     bool is_wanted; /* a member that counts */

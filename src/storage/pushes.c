@@ -233,6 +233,9 @@ static void set_member(struct push *push, const struct member *member)
     }
     if (!push->is_wanted && was_wanted)
         push_link_drop(push);
+    if (push->its_state != member->state) /* who had to rebuild may have done it */
+        push->next_ns = 0;
+    push->its_state = member->state;
     if (push->is_wanted && push->state == PUSH_OFF)
         push->state = PUSH_WAITING;
 }

@@ -344,7 +344,7 @@ static void on_tick(struct net_tick *tick, uint64_t now_ns)
 
 uint64_t reconcile_bytes(void)
 {
-    return FRAME_DATA_MAX + 3 * RECONCILE_POSITIONS * sizeof(struct unit_position);
+    return FRAME_DATA_MAX + 3 * RECONCILE_POSITIONS * sizeof(struct unit_position) + bulk_bytes();
 }
 
 static err_t take(struct reconcile *reconcile, struct mem *mem)
@@ -360,11 +360,12 @@ static err_t take(struct reconcile *reconcile, struct mem *mem)
     reconcile->sheet = block;
     reconcile->link.data = block;
     reconcile->link.capacity = FRAME_DATA_MAX;
-    return ERR_OK;
+    return bulk_open(&reconcile->bulk, mem, io_now(reconcile->storage->loops[0].io));
 }
 
 static void give(struct reconcile *reconcile, struct mem *mem)
 {
+    bulk_close(&reconcile->bulk, mem);
     mem_give(mem, reconcile->sheet);
     mem_give(mem, reconcile->least.rows);
     mem_give(mem, reconcile->theirs.rows);

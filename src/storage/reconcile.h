@@ -10,8 +10,8 @@
  *                          -> for each file: here? as new? --no--> fetched (store.fetch), or deleted
  *                          -> look again: equal now, or counted as different
  *
- * One pass at a time, one member, one loop and one unit at a time; RECONCILE_TAKES files are fetched side
- * by side, at most `rebuild_rate` bytes per second. What is equal is passed over by its digest, so an
+ * One pass at a time, one member, one loop and one unit at a time; small files are taken many at a time
+ * (bulk.h), of the others RECONCILE_TAKES are fetched side by side, at most `rebuild_rate` bytes per second. What is equal is passed over by its digest, so an
  * interrupted pass costs nothing when it begins again. The struct is touched only by who holds its
  * message.
  *
@@ -23,6 +23,7 @@
 #define CAIRN_STORAGE_RECONCILE_H
 
 #include "net/ticker.h"
+#include "storage/bulk.h"
 #include "storage/intake.h"
 #include "storage/object.h"
 #include "storage/peer_link.h"
@@ -130,6 +131,7 @@ struct reconcile {
     struct intake delete;
     bool is_delete_out;
     struct reconcile_take takes[RECONCILE_TAKES];
+    struct bulk bulk;
     int64_t tokens; /* bytes that may be taken now; negative: taken ahead */
     uint64_t token_ns, wake_ns;
     bool is_waiting;

@@ -78,8 +78,11 @@ static void on_tick(struct net_tick *tick, uint64_t now_ns)
 {
     struct reconcile *visit = CONTAINER_OF(tick, struct reconcile, visit);
     fill_tokens(visit, now_ns);
-    if (is_ending(visit))
+    bulk_tick(&visit->bulk, now_ns);
+    if (is_ending(visit)) {
         peer_link_hang_up(&visit->link);
+        bulk_end(&visit->bulk);
+    }
     if (now_ns >= visit->wake_ns || is_ending(visit))
         wake(visit);
 }
@@ -386,9 +389,22 @@ static int visit_files(struct machine *machine)
     return VISIT_LOOK;
 }
 
+/* Where no record ever wrote nothing is: no need to look. */
+static bool is_untouched(const struct reconcile *visit)
+{
+    struct chunk_key key = chunk_key_of(&visit->file.home);
+    const struct chunk_entry *entry = stream_chunk_find(visit->stream, &key);
+    return visit->file.home.kind == PLACE_PACKED
+           && (!entry || visit->file.home.offset >= entry->end);
+}
+
 static int visit_look(struct machine *machine)
 {
     struct reconcile *visit = visit_of(machine);
+    if (is_untouched(visit)) {
+        visit->object.err = ERR(NOT_FOUND, 0);
+        return VISIT_SEEN;
+    }
     struct store *store = &visit->loop->store;
     struct fid fid = unit_fid(store, &visit->file.identity, &visit->file.home);
     int wait = machine_wait_in(machine, VISIT_SEEN, 1);
@@ -437,6 +453,18 @@ static int visit_deleted(struct machine *machine)
 
 /* ---- taking ---- */
 
+static void bulk_taken(struct bulk *bulk, const struct bulk_want *want, err_t err)
+{
+    struct reconcile *visit = bulk->context;
+    if (want && !err_is(err)) {
+        visit->sums.taken++;
+        visit->sums.bytes += want->size;
+    } else if (want && !err_has(err, ERR_CODE_NOT_FOUND)) {
+        visit->sums.failed++;
+    }
+    wake(visit);
+}
+
 static void take_over(struct intake_fetch *fetch)
 {
     struct reconcile_take *take = CONTAINER_OF(fetch, struct reconcile_take, fetch);
@@ -463,13 +491,22 @@ static struct reconcile_take *free_take(struct reconcile *visit)
 static int visit_take(struct machine *machine)
 {
     struct reconcile *visit = visit_of(machine);
-    struct reconcile_take *take = free_take(visit);
+    bool is_repair = err_has(visit->object.err, ERR_CODE_CORRUPT);
+    bool is_bulk = !is_repair && bulk_fits(&visit->file);
+    struct reconcile_take *take = is_bulk ? NULL : free_take(visit);
     bool is_throttled = visit->storage->config.rebuild_rate > 0 && visit->tokens < 0;
     if (is_ending(visit))
         return give_up(visit, ERR(CANCELLED, 0));
-    if (!take || is_throttled)
-        return wait_in(visit, VISIT_TAKE, is_throttled ? NS_PER_MS : NS_PER_HOUR);
-    bool is_repair = err_has(visit->object.err, ERR_CODE_CORRUPT);
+    if (is_throttled) {
+        bulk_flush(&visit->bulk);
+        return wait_in(visit, VISIT_TAKE, NS_PER_MS);
+    }
+    if (is_bulk && bulk_add(&visit->bulk, &visit->file, visit->may_revive)) {
+        visit->tokens -= (int64_t)visit->file.size;
+        return VISIT_FILES;
+    }
+    if (!take)
+        return wait_in(visit, VISIT_TAKE, NS_PER_HOUR);
     take->is_out = true;
     take->size = visit->file.size;
     take->fetch = (struct intake_fetch){.store = &visit->loop->store,
@@ -526,7 +563,8 @@ static bool has_takes(const struct reconcile *visit)
 static int visit_settle(struct machine *machine)
 {
     struct reconcile *visit = visit_of(machine);
-    if (has_takes(visit))
+    bulk_flush(&visit->bulk);
+    if (has_takes(visit) || !bulk_is_idle(&visit->bulk))
         return wait_in(visit, VISIT_SETTLE, NS_PER_HOUR);
     visit->from = visit->unit;
     return VISIT_UNITS;
@@ -539,13 +577,15 @@ static int visit_unwind(struct machine *machine)
     struct reconcile *visit = visit_of(machine);
     object_close(&visit->object);
     peer_link_hang_up(&visit->link);
+    bulk_end(&visit->bulk);
     return VISIT_HUNG_UP;
 }
 
 static int visit_hung_up(struct machine *machine)
 {
     struct reconcile *visit = visit_of(machine);
-    if (has_takes(visit) || visit->is_delete_out || !peer_link_is_idle(&visit->link))
+    bool is_gone = peer_link_is_idle(&visit->link) && bulk_is_idle(&visit->bulk);
+    if (has_takes(visit) || visit->is_delete_out || !is_gone)
         return wait_in(visit, VISIT_HUNG_UP, NS_PER_MS);
     net_ticker_leave(&visit->loop->net.ticker, &visit->visit);
     return VISIT_DONE;
@@ -600,6 +640,9 @@ void reconcile_visit(struct reconcile *reconcile, enum reconcile_errand errand)
         reconcile_visited(reconcile);
         return;
     }
+    bulk_begin(&reconcile->bulk, loop, reconcile_member(reconcile), &reconcile->link);
+    reconcile->bulk.taken = bulk_taken;
+    reconcile->bulk.context = reconcile;
     reconcile->visit.tick = on_tick;
     net_ticker_join(&loop->net.ticker, &reconcile->visit);
     loop->store.running++;

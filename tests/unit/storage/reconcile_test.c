@@ -215,6 +215,85 @@ TEST(a_filling_that_is_interrupted_goes_on_where_it_was)
     group.flags = NULL;
 }
 
+static uint64_t fetched_alone(unsigned index)
+{
+    uint64_t sum = 0;
+    for (unsigned i = 0; i < group.loop_count; i++)
+        sum += group.houses[index].storage->loops[i].pulls.pulled;
+    return sum;
+}
+
+TEST(small_files_are_taken_many_at_a_time)
+{
+    enum { MANY = 400 };
+    struct fid fids[MANY], outgrown;
+    open_group(10, 2, 2);
+    for (unsigned i = 0; i < MANY; i++)
+        fids[i] = group_put(&group, 1, 600 + i, i);
+    outgrown = group_put(&group, 1, 600, 1);
+    group_modify(&group, 1, &outgrown, MODIFY_REPLACE, 0, 9000, 2);
+    fill(0);
+    EXPECT_EQ(reconcile_at(0)->shown.taken, MANY + 1);
+    EXPECT_EQ(reconcile_at(0)->shown.failed, 0);
+    EXPECT_EQ(reconcile_at(0)->bulk.harvested, MANY);
+    EXPECT_EQ(fetched_alone(0), 1);
+    for (unsigned i = 0; i < MANY; i++)
+        group_expect(&group, 0, &fids[i], 600 + i, i);
+    group_expect(&group, 0, &outgrown, 9000, 2);
+    expect_equal();
+    group_close(&group);
+}
+
+static void flip(unsigned index, const struct fid *fid, uint64_t at)
+{
+    struct place home = group_home(fid);
+    struct chunk_key key = chunk_key_of(&home);
+    char path[CHUNK_NAME_MAX + 8] = "/m0/";
+    chunk_path(path + 4, &key);
+    sim_file_flip_bit(group.houses[index].node, path, home.offset + at, 5);
+}
+
+TEST(a_file_that_is_damaged_at_the_member_holds_none_of_its_neighbours_up)
+{
+    struct fid fids[FILES];
+    open_group(11, 2, 1);
+    for (unsigned i = 0; i < FILES; i++)
+        fids[i] = group_put(&group, 1, 3000, i);
+    group_stop(&group, 1);
+    group_start(&group, 1);
+    group_introduce(&group);
+    flip(1, &fids[7], 300);
+    struct reconcile_sums sums = pass(0);
+    EXPECT_EQ(sums.taken, FILES - 1);
+    EXPECT_EQ(sums.failed, 1);
+    EXPECT_ERR(group_find_err(&group, 0, &fids[7], true), NOT_FOUND);
+    for (unsigned i = 0; i < FILES; i++)
+        if (i != 7)
+            group_expect(&group, 0, &fids[i], 3000, i);
+    group_close(&group);
+}
+
+TEST(a_member_that_dies_in_the_middle_of_many_ends_the_pass_and_the_next_one_goes_on)
+{
+    enum { MANY = 300 };
+    struct fid fids[MANY];
+    for (unsigned ms = 1; ms < 60; ms += 7) {
+        open_group(12 + ms, 2, 1);
+        for (unsigned i = 0; i < MANY; i++)
+            fids[i] = group_put(&group, 1, 900, i);
+        struct wanted wanted = {0, reconcile_request(reconcile_at(0), false)};
+        group_run_for(&group, 100 * NS_PER_MS + ms * NS_PER_MS);
+        group_kill(&group, 1, true);
+        EXPECT(group_run_until(&group, is_over, &wanted));
+        group_start(&group, 1);
+        group_introduce(&group);
+        EXPECT_EQ(pass(0).failed, 0);
+        for (unsigned i = 0; i < MANY; i++)
+            EXPECT_OK(group_find_err(&group, 0, &fids[i], true));
+        group_close(&group);
+    }
+}
+
 TEST(a_storage_that_is_alone_says_that_it_asked_nobody)
 {
     open_group(7, 2, 1);
