@@ -100,7 +100,7 @@ static inline struct cairn_options cairn_options_default(void)
 }
 
 /** Make a client; connects to nobody yet.
- * Errors: USAGE (a tracker's address), NO_RESOURCE (memory, descriptors, io_uring refused). The
+ * Errors: USAGE (a tracker's address, CAIRN_IO_BACKEND), NO_RESOURCE (memory, descriptors). The
  * caller ends it with cairn_client_close. */
 CAIRN_API int cairn_client_open(const struct cairn_options *options, cairn_client **ret_client);
 

@@ -7,7 +7,7 @@
 #include "base/mem.h"
 #include "base/units.h"
 #include "bin/check_cluster.h"
-#include "io/uring.h"
+#include "io/backend.h"
 #include "storage/check.h"
 
 struct check_options {
@@ -76,10 +76,10 @@ static int check_main(const struct verb *verb, int argc, char **argv)
         return err_exit_code(ERR_CODE_NOT_FOUND);
     }
     struct io *io;
-    err_t err = uring_io_new(&(struct uring_options){.loop_count = 1}, &io);
+    err_t err = backend_io_new(&(struct backend_options){.loop_count = 1}, &io);
     int code = err_exit_code(err.code);
     if (err_is(err)) {
-        (void)usage_error(verb->name, uring_explain(err));
+        (void)usage_error(verb->name, backend_explain(err));
     } else {
         code = check_directory(io, path, &options);
         io->backend->free(io);

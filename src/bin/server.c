@@ -8,7 +8,7 @@
 #include "bin/file.h"
 #include "bin/json_line.h"
 #include "bin/verbs.h"
-#include "io/uring.h"
+#include "io/backend.h"
 
 static const char *const log_levels[] = {"debug", "info", "warn", "error", NULL};
 static const char *const log_formats[] = {"text", "json", NULL};
@@ -24,6 +24,11 @@ static const struct config_key settings_keys[] = {
         .default_text = "text",
         .choices = log_formats,
         .help = "of the log on standard error"},
+    {.name = "io_backend",
+        CONFIG_AT_ENUM(struct server_settings, io_backend),
+        .default_text = "auto",
+        .choices = backend_choices,
+        .help = "auto: io_uring, or epoll with a few threads where the host forbids io_uring"},
     {.name = "insecure_listen",
         CONFIG_AT_BOOL(struct server_settings, insecure_listen),
         .default_text = "no",
@@ -129,9 +134,9 @@ enum args_result server_begin(struct server *server, const struct verb *verb,
         print_help(server);
         return ARGS_HELP;
     }
-    err_t err = uring_io_new(&(struct uring_options){.loop_count = 1}, &server->io);
+    err_t err = backend_io_new(&(struct backend_options){.loop_count = 1}, &server->io);
     if (err_is(err)) {
-        (void)usage_error(verb->name, uring_explain(err));
+        (void)usage_error(verb->name, backend_explain(err));
         return ARGS_BAD;
     }
     owner_open(&server->owner, "start", DIRECTION_OWN, 0);
@@ -315,8 +320,20 @@ void server_log_init(const struct server *server, struct event_log *log, struct 
     log->now_ns = &io->now_ns;
 }
 
-void server_log_start(struct server *server, struct event_log *log, uint64_t memory_bytes)
+static void log_backend(const struct server *server, struct event_log *log, const struct io *io)
 {
+    const char *why = backend_why(io, (enum backend_choice)server->settings.io_backend);
+    if (why)
+        EVENT(log, WARN, "io_backend", NULL, EVENT_TEXT("name", io->backend->name),
+            EVENT_TEXT("why", why));
+    else
+        EVENT(log, INFO, "io_backend", NULL, EVENT_TEXT("name", io->backend->name));
+}
+
+void server_log_start(
+    struct server *server, struct event_log *log, uint64_t memory_bytes, const struct io *io)
+{
+    log_backend(server, log, io);
     for (size_t i = 0; i < server->sum_count; i++)
         EVENT(log, INFO, "budget", NULL, EVENT_TEXT("holder", server->sums[i].holder),
             EVENT_NUMBER("descriptors", server->sums[i].count));
@@ -328,7 +345,8 @@ void server_log_start(struct server *server, struct event_log *log, uint64_t mem
             EVENT_TEXT("danger", "everybody who reaches this port can read, write and delete"));
 }
 
-void server_print_ready(const struct server *server, const struct server_addresses *addresses)
+void server_print_ready(
+    const struct server *server, const struct server_addresses *addresses, const struct io *io)
 {
     const struct {
         const char *name;
@@ -351,10 +369,12 @@ void server_print_ready(const struct server *server, const struct server_address
         else
             (void)printf(" %s=%s", all[i].name, text);
     }
-    if (server->is_json)
+    if (server->is_json) {
+        json_line_add_text(&json, "io", io->backend->name);
         json_line_print(&json, stdout);
-    else
-        (void)printf("\n");
+    } else {
+        (void)printf(" io=%s\n", io->backend->name);
+    }
     (void)fflush(stdout);
 }
 
@@ -363,5 +383,11 @@ int server_fail(const struct server *server, const char *what, err_t err)
     (void)fprintf(stderr, "cairn %s: %s: %s%s%s%s\n", server->verb->name, what,
         err_sentence(err.code), err.os ? " (" : "", err.os ? strerror(err.os) : "",
         err.os ? ")" : "");
+    return err_exit_code(err.code);
+}
+
+int server_fail_loops(const struct server *server, err_t err)
+{
+    (void)fprintf(stderr, "cairn %s: loops: %s\n", server->verb->name, backend_explain(err));
     return err_exit_code(err.code);
 }

@@ -22,6 +22,7 @@ enum { SERVER_SUMS_MAX = 24 };
 struct server_settings {
     uint32_t log_level;  /* enum event_level */
     uint32_t log_format; /* 0: text, 1: json */
+    uint32_t io_backend; /* enum backend_choice */
     bool insecure_listen;
 };
 
@@ -84,18 +85,23 @@ enum args_result server_check(struct server *server);
 void server_log_init(const struct server *server, struct event_log *log, struct io *io);
 /** The sink alone; `context` is the server. From any loop. */
 void server_log_write(void *context, enum event_level level, struct span line);
-/** Budget and, if so, the warning of an insecure listener, as log lines. `memory_bytes`: held. */
-void server_log_start(struct server *server, struct event_log *log, uint64_t memory_bytes);
+/** The backend of `io`, the budget and, if so, the warning of an insecure listener, as log lines. `memory_bytes`: held. */
+void server_log_start(
+    struct server *server, struct event_log *log, uint64_t memory_bytes, const struct io *io);
 
 /** Where a process listens; NULL or family 0: not at all. */
 struct server_addresses {
     const struct io_address *tracker, *storage, *http, *fastdfs, *fastdfs_tracker, *http_tracker;
 };
 
-/** "ready tracker=H:P storage=H:P" or JSON, flushed; only what listens. */
-void server_print_ready(const struct server *server, const struct server_addresses *addresses);
+/** "ready tracker=H:P storage=H:P io=io_uring" or JSON, flushed; only what listens, and the backend
+ * that `io` runs on. */
+void server_print_ready(
+    const struct server *server, const struct server_addresses *addresses, const struct io *io);
 
 /** Say "cairn VERB: what: why" for an error at start; returns the exit code. */
 int server_fail(const struct server *server, const char *what, err_t err);
+/** The same for loop_group_start(), with what to do about it. */
+int server_fail_loops(const struct server *server, err_t err);
 
 #endif

@@ -7,8 +7,8 @@
 
 #include "base/units.h"
 #include "bin/file.h"
+#include "io/backend.h"
 #include "io/process.h"
-#include "io/uring.h"
 
 #define TRACKER_DEFAULT "127.0.0.1:7700"
 
@@ -115,9 +115,9 @@ int session_open(struct session *session, const char *verb, const struct common 
     struct client_config config;
     *session = (struct session){.verb = verb, .common = common};
     signal_block();
-    err_t err = uring_io_new(&(struct uring_options){.loop_count = 1}, &session->io);
+    err_t err = backend_io_new(&(struct backend_options){.loop_count = 1}, &session->io);
     if (err_is(err)) {
-        (void)say(session, "io_uring", uring_explain(err));
+        (void)say(session, "start", backend_explain(err));
         return err_exit_code(err.code);
     }
     mem_init(&session->mem, &session->io->ledger);

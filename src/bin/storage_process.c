@@ -92,7 +92,7 @@ static void print_ready(struct storage_process *process)
         addresses.fastdfs_tracker = tracker_fastdfs_address(&process->tracker.tracker);
         addresses.http_tracker = tracker_http_address(&process->tracker.tracker);
     }
-    server_print_ready(&process->server, &addresses);
+    server_print_ready(&process->server, &addresses, storage->loops[0].io);
 }
 
 /* Ready is who can be used: not before the first heartbeat has reached our tracker. */
@@ -114,7 +114,8 @@ static void print_ready_when_known(struct io_op *timer)
 static void on_running(struct storage *storage, void *context)
 {
     struct storage_process *process = context;
-    server_log_start(&process->server, &storage->loops[0].log, storage->budget.memory_sum);
+    server_log_start(
+        &process->server, &storage->loops[0].log, storage->budget.memory_sum, storage->loops[0].io);
     process->timer = (struct io_op){.kind = IO_TIMER,
         .fd = IO_FD_NONE,
         .owner = &storage->loops[0].owner,
@@ -234,10 +235,13 @@ int storage_process_run(struct storage_process *process)
         return fail_open(process, err);
     uint16_t count = process->storage.loop_count;
     err = loop_group_start(&process->group,
-        &(struct loop_group_options){.count = count, .pin = count > 1, .first_here = true}, body,
-        process);
+        &(struct loop_group_options){.backend = (enum backend_choice)server->settings.io_backend,
+            .count = count,
+            .pin = count > 1,
+            .first_here = true},
+        body, process);
     if (err_is(err))
-        return server_fail(server, "loops", err);
+        return server_fail_loops(server, err);
     loop_group_join(&process->group);
     err = storage_result(&process->storage);
     if (process->code == 0 && err_is(err))

@@ -27,11 +27,12 @@ static void tracker_turn_until_over(struct tracker_process *process, struct io *
         process->code = server_fail(&process->server, "signals", err);
         tracker_role_drain(&process->role, 0);
     } else {
-        server_log_start(&process->server, &process->role.log, process->role.mem.bytes);
+        server_log_start(&process->server, &process->role.log, process->role.mem.bytes, io);
         server_print_ready(&process->server,
             &(struct server_addresses){.tracker = tracker_address(&process->role.tracker),
                 .fastdfs_tracker = tracker_fastdfs_address(&process->role.tracker),
-                .http_tracker = tracker_http_address(&process->role.tracker)});
+                .http_tracker = tracker_http_address(&process->role.tracker)},
+            io);
     }
     while (!tracker_role_is_over(&process->role))
         io_turn(io, true);
@@ -59,9 +60,13 @@ static int tracker_serve(struct tracker_process *process)
     struct loop_group group;
     signal_block();
     err_t err = loop_group_start(&group,
-        &(struct loop_group_options){.count = 1, .first_here = true}, tracker_body, process);
+        &(struct loop_group_options){
+            .backend = (enum backend_choice)process->server.settings.io_backend,
+            .count = 1,
+            .first_here = true},
+        tracker_body, process);
     if (err_is(err))
-        return server_fail(&process->server, "loop", err);
+        return server_fail_loops(&process->server, err);
     loop_group_join(&group);
     return process->code;
 }

@@ -198,7 +198,7 @@ const struct verb up_verb = {
         "Starts a tracker and a storage in one process, on loopback, without any configuration.\n"
         "Prints a line with their addresses when it is ready:\n"
         "  ready tracker=127.0.0.1:7700 storage=127.0.0.1:7710 http=127.0.0.1:7720 "
-        "http_tracker=127.0.0.1:7730\n"
+        "http_tracker=127.0.0.1:7730 io=io_uring\n"
         "Ends on SIGTERM or SIGINT after what is under way. Listening beyond loopback wants\n"
         "secrets. All keys of a storage can be given, too.",
     .examples = "  cairn up\n"

@@ -6,7 +6,7 @@
 
 #include "base/units.h"
 #include "client/client.h"
-#include "io/uring.h"
+#include "io/backend.h"
 
 enum { TIMEOUT_MS_DEFAULT = 15000, RETRIES_DEFAULT = 4, RING_ENTRIES = 64 };
 
@@ -98,7 +98,7 @@ static err_t client_new(const struct cairn_options *options, struct cairn_client
     struct client_config config;
     struct io *io;
     TRY(take_options(options, &config));
-    TRY(uring_io_new(&(struct uring_options){.entries = RING_ENTRIES, .loop_count = 1}, &io));
+    TRY(backend_io_new(&(struct backend_options){.entries = RING_ENTRIES, .loop_count = 1}, &io));
     struct cairn_client *client = mem_object_new(sizeof *client, 0);
     err_t err = client ? ERR_OK : ERR(NO_RESOURCE, ENOMEM);
     if (!err_is(err)) {

@@ -1,6 +1,7 @@
 /* The seam. All time, randomness, disk and network pass through one `struct io` per loop.
- * Operations are data; there are two backends: io_uring (src/io/uring.c) and the simulator (sim/).
- * Above this header nothing knows which world it is in.
+ * Operations are data; there are three backends: io_uring (src/io/uring.c), epoll with worker threads
+ * where io_uring is forbidden (src/io/epoll.c), and the simulator (sim/). Above this header nothing
+ * knows which world it is in.
  *
  *   io_submit(op)   the operation begins; op, its buffers and its path stay put until op->wake
  *   io_turn()       waits, delivers completions (op->wake), messages, and runs the run queue
@@ -137,6 +138,7 @@ struct io_message {
 };
 
 struct io_backend {
+    const char *name; /* for people: io_uring, epoll */
     void (*submit)(struct io *io, struct io_op *op);
     void (*cancel)(struct io *io, struct io_op *op);
     void (*call)(struct io *io, struct io_op *op);
@@ -146,6 +148,7 @@ struct io_backend {
     uint64_t (*now_ns)(struct io *io);
     uint64_t (*wall_ns)(struct io *io);
     uint64_t (*random)(struct io *io);
+    void (*leave)(struct io *io); /* after its last turn: what it posted goes out; NULL: has gone */
     void (*free)(struct io *io);
 };
 
@@ -165,6 +168,10 @@ void io_init(struct io *io, const struct io_backend *backend);
 void io_tick(struct io *io);
 /** For backends: an op has ended; releases its ledger entry, enters a new handle, then wakes. */
 void io_complete(struct io *io, struct io_op *op, int64_t result);
+
+/** For backends: io_complete(op->result) of all that is in `done` now, linked by op->link. What their
+ * wakes add waits for the next turn, so that a turn ends. Returns how many. */
+size_t io_complete_all(struct io *io, struct list *done);
 
 /** Begin `op`. Never refused to the caller: a refusal arrives as a completion (-ENOBUFS). */
 void io_submit_at(struct io *io, struct io_op *op, const struct site *site);

@@ -1,7 +1,5 @@
 #include "io/loop.h"
 
-#include "io/uring_internal.h"
-
 static void loops_free(struct loop_group *group, unsigned count)
 {
     for (unsigned i = 0; i < count; i++) {
@@ -14,25 +12,29 @@ static void loops_free(struct loop_group *group, unsigned count)
 static err_t loops_make(struct loop_group *group)
 {
     for (uint16_t i = 0; i < group->options.count; i++) {
-        struct uring_options options = {.entries = group->options.entries,
+        struct backend_options options = {.choice = group->options.backend,
+            .entries = group->options.entries,
             .loop_index = i,
             .loop_count = group->options.count,
             .pin = group->options.pin};
         group->loops[i] = (struct loop){.group = group, .index = i};
-        err_t err = uring_io_new(&options, &group->loops[i].io);
+        err_t err = backend_io_new(&options, &group->loops[i].io);
         if (err_is(err)) {
             loops_free(group, i);
             return err;
         }
+        if (i == 0) /* loops that post to each other have the same */
+            group->options.backend = backend_choice_of(group->loops[0].io);
     }
     return ERR_OK;
 }
 
-/* The wake-ups of its last messages go out; nothing is delivered any more. */
 static void body_run(struct loop *loop)
 {
+    const struct io_backend *backend = loop->io->backend;
     loop->group->body(loop->io, loop->index, loop->group->context);
-    uring_give(uring_of(loop->io));
+    if (backend->leave != NULL)
+        backend->leave(loop->io);
 }
 
 static void *loop_run(void *context)

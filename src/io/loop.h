@@ -1,4 +1,4 @@
-/* The loops of one process: one ring and one thread each, sharing nothing but mailboxes.
+/* The loops of one process: one backend and one thread each, sharing nothing but mailboxes.
  *
  *   loop_group_start -> (bodies run) -> loop_group_join
  *
@@ -10,7 +10,7 @@
 
 #include <pthread.h>
 
-#include "io/io.h"
+#include "io/backend.h"
 
 enum { LOOP_COUNT_MAX = 64 };
 
@@ -18,10 +18,11 @@ enum { LOOP_COUNT_MAX = 64 };
 typedef void loop_body_fn(struct io *io, uint16_t loop_index, void *context);
 
 struct loop_group_options {
-    uint16_t count;   /* 1..LOOP_COUNT_MAX */
-    unsigned entries; /* of each ring; 0: the default of uring.h */
-    bool pin;         /* pin each to a CPU if there are at least `count` */
-    bool first_here;  /* loop 0 runs in loop_group_join(), on the thread that calls it */
+    enum backend_choice backend; /* all loops have the same */
+    uint16_t count;              /* 1..LOOP_COUNT_MAX */
+    unsigned entries;            /* of each ring; 0: the default of uring.h */
+    bool pin;                    /* pin each to a CPU if there are at least `count` */
+    bool first_here;             /* loop 0 runs in loop_group_join(), on the thread that calls it */
 };
 
 struct loop {
@@ -41,7 +42,7 @@ struct loop_group {
 };
 
 /** Make the loops and start their bodies. `group` and `context` stay put until the join.
- * Errors: those of uring_io_new(); NO_RESOURCE (no thread). Then no body has run, and nothing is
+ * Errors: those of backend_io_new(); NO_RESOURCE (no thread). Then no body has run, and nothing is
  * held. */
 MUST err_t loop_group_start(struct loop_group *group, const struct loop_group_options *options,
     loop_body_fn *body, void *context);

@@ -30,6 +30,18 @@ struct io_message *mailbox_take(struct mailbox *mailbox)
     return oldest;
 }
 
+size_t mailbox_deliver(struct mailbox *mailbox, struct io *here)
+{
+    size_t count = 0;
+    struct io_message *message = mailbox_take(mailbox);
+    for (; message != NULL; count++) {
+        struct io_message *next = message->next; /* deliver may give the message away */
+        message->deliver(here, message);
+        message = next;
+    }
+    return count;
+}
+
 bool mailbox_sleep(struct mailbox *mailbox)
 {
     atomic_store(&mailbox->sleeping, true);

@@ -26,6 +26,8 @@ void mailbox_init(struct mailbox *mailbox);
 MUST bool mailbox_push(struct mailbox *mailbox, struct io_message *message);
 /** The loop: everything that was pushed, oldest first, linked by `next`; NULL if nothing. */
 struct io_message *mailbox_take(struct mailbox *mailbox);
+/** The loop: takes everything and delivers it to `here`, its own seam. Returns how many. */
+size_t mailbox_deliver(struct mailbox *mailbox, struct io *here);
 /** The loop is about to sleep; false: it must not, there is a message. */
 MUST bool mailbox_sleep(struct mailbox *mailbox);
 /** The loop runs again. */

@@ -47,6 +47,21 @@ void io_complete(struct io *io, struct io_op *op, int64_t result)
     op->wake(op);
 }
 
+size_t io_complete_all(struct io *io, struct list *done)
+{
+    size_t count = 0;
+    struct list *last = done->prev;
+    while (!list_is_empty(done)) {
+        struct list *node = list_pop_front(done);
+        struct io_op *op = CONTAINER_OF(node, struct io_op, link);
+        io_complete(io, op, op->result);
+        count++;
+        if (node == last)
+            break;
+    }
+    return count;
+}
+
 /* A refusal by the ledger must not wake inside submit: it travels as a NOP that fails. */
 static void op_refuse(struct io *io, struct io_op *op, const struct site *site)
 {
@@ -118,7 +133,7 @@ void io_turn(struct io *io, bool may_wait)
 
 void io_post(struct io *from, struct io *to, struct io_message *message)
 {
-    CHECK(message->deliver != NULL);
+    CHECK(message->deliver != NULL && from->backend == to->backend);
     from->backend->post(from, to, message);
 }
 

@@ -98,6 +98,13 @@ int64_t plain_stat(int fd, struct io_stat *ret)
     return 0;
 }
 
+static int64_t stat_and_close(int fd, struct io_stat *ret)
+{
+    int64_t result = plain_stat(fd, ret);
+    (void)close(fd);
+    return result;
+}
+
 static int64_t stat_run(const struct io_op *op)
 {
     if (op->path == NULL)
@@ -105,9 +112,20 @@ static int64_t stat_run(const struct io_op *op)
     int64_t fd = openat_how(op, plain_stat_how(op));
     if (fd < 0)
         return fd;
-    int64_t result = plain_stat((int)fd, op->ret_stat);
-    (void)close((int)fd);
-    return result;
+    return stat_and_close((int)fd, op->ret_stat);
+}
+
+enum fd_nature plain_fd_nature(int fd)
+{
+    struct stat status;
+    if (fstat(fd, &status) != 0)
+        return FD_UNKNOWN;
+    if (S_ISDIR(status.st_mode))
+        return FD_DIRECTORY;
+    if (!S_ISREG(status.st_mode))
+        return FD_STREAM;
+    int flags = fcntl(fd, F_GETFL);
+    return flags >= 0 && (flags & O_DIRECT) != 0 ? FD_DIRECT : FD_BUFFERED;
 }
 
 static int64_t space_run(const struct io_op *op)
@@ -198,6 +216,44 @@ static int64_t write_run(const struct io_op *op)
     if (flags == 0 && op->iov_count == 1 && op->offset != IO_OFFSET_STREAM)
         return RETRY_EINTR(pwrite(op->fd, iov->iov_base, iov->iov_len, offset));
     return RETRY_EINTR(pwritev2(op->fd, iov, (int)op->iov_count, offset, flags));
+}
+
+static bool is_unsure(int64_t result)
+{
+    return result == -EAGAIN || result == -EOPNOTSUPP || result == -EINVAL || result == -ENOSYS;
+}
+
+static uint64_t iov_size(const struct io_op *op)
+{
+    uint64_t size = 0;
+    for (unsigned i = 0; i < op->iov_count; i++)
+        size += op->iov[i].iov_len;
+    return size;
+}
+
+/* What is cached in part is read again as a whole: few callers like a short read. At the
+ * descriptor's own position what was read is gone. */
+static int64_t read_try(const struct io_op *op)
+{
+    int64_t size =
+        RETRY_EINTR(preadv2(op->fd, op->iov, (int)op->iov_count, (off_t)op->offset, RWF_NOWAIT));
+    bool can_repeat = op->offset != IO_OFFSET_STREAM;
+    return can_repeat && size > 0 && (uint64_t)size < iov_size(op) ? -EAGAIN : size;
+}
+
+int64_t plain_try(const struct io_op *op)
+{
+    struct open_how how = op->kind == IO_STAT ? plain_stat_how(op) : plain_open_how(op);
+    int64_t result = -EAGAIN;
+    how.resolve |= RESOLVE_CACHED;
+    how.flags |= op->kind == IO_OPEN ? O_NONBLOCK : 0; /* a FIFO must not hold up the loop */
+    if (op->kind == IO_READ)
+        result = read_try(op);
+    else if ((op->open_flags & IO_OPEN_CREATE) == 0)
+        result = openat_how(op, how);
+    if (op->kind == IO_STAT && result >= 0)
+        result = stat_and_close((int)result, op->ret_stat);
+    return is_unsure(result) ? -EAGAIN : result;
 }
 
 static int64_t range_run(const struct io_op *op)

@@ -13,6 +13,21 @@
  * the network kinds: -ETIME. */
 int64_t plain_run(struct io_op *op);
 
+/** IO_READ of a file, IO_OPEN, IO_STAT: done now if that needs no device; else -EAGAIN, and
+ * plain_run() would wait. Also -EAGAIN where the kernel or the file system cannot tell. */
+int64_t plain_try(const struct io_op *op);
+
+/* What a descriptor is: how it is best written, synced and waited for. */
+enum fd_nature {
+    FD_UNKNOWN,
+    FD_BUFFERED, /* a regular file through the page cache */
+    FD_DIRECT,   /* a regular file past it */
+    FD_DIRECTORY,
+    FD_STREAM, /* a pipe, socket, terminal */
+};
+/** FD_UNKNOWN: it is no descriptor. */
+enum fd_nature plain_fd_nature(int fd);
+
 /** How IO_OPEN opens: beneath the directory handle, symbolic links that leave it refused. */
 struct open_how plain_open_how(const struct io_op *op);
 /** How IO_STAT of a path opens it: for its inode only. */

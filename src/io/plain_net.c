@@ -6,9 +6,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/units.h"
 #include "io/socket.h"
-
-enum { NS_PER_S = 1000000000 };
 
 /* How long from now until `deadline_ns` of the monotonic clock; not below 0. */
 static struct timespec time_until(uint64_t deadline_ns)
@@ -46,13 +45,26 @@ static int64_t accept_run(const struct io_op *op)
     return fd;
 }
 
-static int64_t connect_finish(const struct io_op *op, int fd)
+int64_t plain_connect_begin(const struct io_op *op, int *ret_fd)
+{
+    union socket_address address;
+    int fd = socket_open(op->address, SOCK_NONBLOCK);
+    if (fd < 0)
+        return fd;
+    socklen_t size = socket_address_encode(op->address, &address);
+    if (connect(fd, &address.any, size) != 0 && errno != EINPROGRESS && errno != EINTR) {
+        int64_t result = -errno;
+        (void)close(fd);
+        return result;
+    }
+    *ret_fd = fd;
+    return 0;
+}
+
+int64_t plain_connect_end(const struct io_op *op, int fd)
 {
     int error = 0;
     socklen_t size = sizeof error;
-    int64_t result = ready_wait(op, fd, POLLOUT);
-    if (result < 0)
-        return result;
     if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0)
         return -errno;
     if (error != 0)
@@ -60,21 +72,15 @@ static int64_t connect_finish(const struct io_op *op, int fd)
     return socket_met_itself(fd, op->address) ? -ECONNREFUSED : 0;
 }
 
-static int64_t connect_begin(const struct io_op *op, int fd)
-{
-    union socket_address address;
-    socklen_t size = socket_address_encode(op->address, &address);
-    if (connect(fd, &address.any, size) == 0 || errno == EINPROGRESS || errno == EINTR)
-        return connect_finish(op, fd);
-    return -errno;
-}
-
 static int64_t connect_run(const struct io_op *op)
 {
-    int fd = socket_open(op->address, SOCK_NONBLOCK);
-    if (fd < 0)
-        return fd;
-    int64_t result = connect_begin(op, fd);
+    int fd;
+    int64_t result = plain_connect_begin(op, &fd);
+    if (result < 0)
+        return result;
+    result = ready_wait(op, fd, POLLOUT);
+    if (result == 0)
+        result = plain_connect_end(op, fd);
     if (result == 0 && fcntl(fd, F_SETFL, 0) != 0)
         result = -errno;
     if (result < 0) {
@@ -96,6 +102,25 @@ static int64_t recv_run(const struct io_op *op)
 {
     ssize_t size = recv(op->fd, op->iov[0].iov_base, op->iov[0].iov_len, MSG_DONTWAIT);
     return size < 0 ? -errno : size;
+}
+
+int64_t plain_net_try(const struct io_op *op)
+{
+    int64_t result;
+    do
+        result = op->kind == IO_ACCEPT ? accept_run(op)
+                 : op->kind == IO_RECV ? recv_run(op)
+                                       : send_run(op);
+    while (result == -EINTR);
+    return result;
+}
+
+int64_t plain_net_ready(int fd, short events)
+{
+    struct pollfd poll = {.fd = fd, .events = events};
+    const struct timespec now = {0, 0};
+    int count = ppoll(&poll, 1, &now, NULL);
+    return count > 0 ? 0 : -EAGAIN;
 }
 
 /* Wait until ready, try, and again if somebody else was faster. */

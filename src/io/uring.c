@@ -1,72 +1,28 @@
-/* The life of a ring, and the parts of the backend that need none: clocks, chance, close, call. */
+/* The life of a ring, and the parts of the backend that need none: chance, close, call. */
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
-#include <sys/random.h>
-#include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "io/host.h"
 #include "io/plain.h"
 #include "io/uring_internal.h"
 
-enum { ENTRIES_DEFAULT = 512, COMPLETIONS_PER_ENTRY = 8, NS_PER_S = 1000000000 };
+enum { ENTRIES_DEFAULT = 512, COMPLETIONS_PER_ENTRY = 8 };
 enum { OPERATION_FTRUNCATE = 55 }; /* Linux 6.9; newer than Debian's liburing */
 
-static uint64_t clock_ns(clockid_t clock)
-{
-    struct timespec now;
-    (void)clock_gettime(clock, &now);
-    return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
-}
-
-static uint64_t uring_now_ns(struct io *io)
-{
-    (void)io;
-    return clock_ns(CLOCK_MONOTONIC);
-}
-
-static uint64_t uring_wall_ns(struct io *io)
-{
-    (void)io;
-    return clock_ns(CLOCK_REALTIME);
-}
-
-/* The kernel's own, good enough for nonces and challenges; one system call per 64 numbers. */
 static uint64_t uring_random(struct io *io)
 {
-    struct uring *uring = uring_of(io);
-    if (uring->random_left == 0) {
-        ssize_t size;
-        do
-            size = getrandom(uring->random, sizeof uring->random, 0);
-        while (size < 0 && errno == EINTR);
-        CHECK(size > 0);
-        uring->random_left = (unsigned)((size_t)size / sizeof uring->random[0]);
-    }
-    return uring->random[--uring->random_left];
-}
-
-static enum fd_nature nature_ask(int fd)
-{
-    struct stat status;
-    if (fstat(fd, &status) != 0)
-        return FD_UNKNOWN;
-    if (S_ISDIR(status.st_mode))
-        return FD_DIRECTORY;
-    if (!S_ISREG(status.st_mode))
-        return FD_STREAM;
-    int flags = fcntl(fd, F_GETFL);
-    return flags >= 0 && (flags & O_DIRECT) != 0 ? FD_DIRECT : FD_BUFFERED;
+    return host_chance_next(&uring_of(io)->chance);
 }
 
 enum fd_nature uring_fd_nature(struct uring *uring, int fd)
 {
     if (fd < 0 || fd >= FD_NATURE_MAX)
-        return nature_ask(fd);
+        return plain_fd_nature(fd);
     if (uring->natures[fd] == FD_UNKNOWN)
-        uring->natures[fd] = (uint8_t)nature_ask(fd);
+        uring->natures[fd] = (uint8_t)plain_fd_nature(fd);
     return (enum fd_nature)uring->natures[fd];
 }
 
@@ -105,14 +61,16 @@ static void uring_free(struct io *io)
 }
 
 static const struct io_backend uring_backend = {
+    .name = "io_uring",
     .submit = uring_submit,
     .cancel = uring_cancel,
     .call = uring_call,
     .turn = uring_turn,
     .post = uring_post,
+    .leave = uring_leave,
     .close = uring_close,
-    .now_ns = uring_now_ns,
-    .wall_ns = uring_wall_ns,
+    .now_ns = host_now_ns,
+    .wall_ns = host_wall_ns,
     .random = uring_random,
     .free = uring_free,
 };

@@ -14,7 +14,9 @@
 #include <linux/openat2.h>
 
 #include "base/heap.h"
+#include "io/host.h"
 #include "io/mailbox.h"
+#include "io/plain.h"
 #include "io/socket.h"
 #include "io/uring.h"
 
@@ -36,15 +38,7 @@ struct uring_op {
 _Static_assert(sizeof(struct uring_op) <= sizeof(((struct io_op *)NULL)->backend),
     "the backend's part fits into the operation");
 
-/* What is known of a descriptor, asked once: how it is best written and synced. */
-enum fd_nature {
-    FD_UNKNOWN,
-    FD_BUFFERED, /* a regular file through the page cache */
-    FD_DIRECT,   /* a regular file past it */
-    FD_DIRECTORY,
-    FD_STREAM, /* a pipe, socket, terminal */
-};
-enum { FD_NATURE_MAX = 1 << 20, RANDOM_COUNT = 64 };
+enum { FD_NATURE_MAX = 1 << 20 };
 
 struct uring {
     struct io io;
@@ -59,8 +53,7 @@ struct uring {
     int wake_fd;
     struct heap timers;
     struct list done, backlog, cancels;
-    unsigned random_left;
-    uint64_t random[RANDOM_COUNT];
+    struct host_chance chance;
     struct ledger own;
     struct owner owner;
     struct held held_ring, held_wake, held_map;
@@ -104,5 +97,6 @@ void uring_turn(struct io *io, bool may_wait);
 void uring_post(struct io *from, struct io *to, struct io_message *message);
 /** Give the kernel what is queued, without waiting. */
 void uring_give(struct uring *uring);
+void uring_leave(struct io *io);
 
 #endif

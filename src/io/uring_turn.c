@@ -1,63 +1,17 @@
 /* One turn of a loop: give the kernel what is queued, wait if there is nothing to do, deliver. */
 #include <errno.h>
 #include <poll.h>
-#include <sched.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/units.h"
 #include "io/uring_internal.h"
-
-enum { NS_PER_S = 1000000000 };
-
-/* The first allowed CPU that agrees with `index` (modulo `count`), or -1. */
-static int cpu_agreeing(const cpu_set_t *allowed, unsigned index, unsigned count)
-{
-    for (size_t cpu = index; cpu < CPU_SETSIZE; cpu += count)
-        if (CPU_ISSET(cpu, allowed))
-            return (int)cpu;
-    return -1;
-}
-
-static int cpu_by_order(const cpu_set_t *allowed, unsigned index)
-{
-    for (size_t cpu = 0; cpu < CPU_SETSIZE; cpu++)
-        if (CPU_ISSET(cpu, allowed) && index-- == 0)
-            return (int)cpu;
-    return -1;
-}
-
-/* CPU c serves the connections of the listener at place c mod count (socket.h), so a loop wants a
- * CPU that agrees with its place; if some loop finds none, all go by order. */
-static int cpu_choose(const cpu_set_t *allowed, unsigned index, unsigned count)
-{
-    if (CPU_COUNT(allowed) < (int)count)
-        return -1;
-    for (unsigned place = 0; place < count; place++)
-        if (cpu_agreeing(allowed, place, count) < 0)
-            return cpu_by_order(allowed, index);
-    return cpu_agreeing(allowed, index, count);
-}
-
-/* To stay unpinned costs speed only. */
-static void thread_pin(const struct uring_options *options)
-{
-    cpu_set_t allowed, chosen;
-    if (sched_getaffinity(0, sizeof allowed, &allowed) != 0)
-        return;
-    int cpu = cpu_choose(&allowed, options->loop_index, options->loop_count);
-    if (cpu < 0)
-        return;
-    CPU_ZERO(&chosen);
-    CPU_SET((size_t)cpu, &chosen);
-    (void)sched_setaffinity(0, sizeof chosen, &chosen);
-}
 
 /* The ring becomes this thread's. The registered ring descriptor saves a lookup per call; a kernel
  * that refuses it costs nothing but that. */
 static void ring_enable(struct uring *uring)
 {
     if (uring->options.pin)
-        thread_pin(&uring->options);
+        host_pin_thread(uring->options.loop_index, uring->options.loop_count);
     int done =
         io_uring_register((unsigned)uring->ring.ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
     CHECK(done == 0);
@@ -84,6 +38,12 @@ void uring_give(struct uring *uring)
         ring_enable(uring);
     if (io_uring_sq_ready(&uring->ring) > 0 || has_kernel_work(uring))
         check_entered(io_uring_submit_and_get_events(&uring->ring));
+}
+
+/* The wake-ups of its last messages go out; nothing is delivered any more. */
+void uring_leave(struct io *io)
+{
+    uring_give(uring_of(io));
 }
 
 /* One completion for each wake-up, for as long as the ring lives; the counter is never read. */
@@ -161,22 +121,6 @@ static void expire_timers(struct uring *uring)
     }
 }
 
-/* Only what is there now: what its wakes add waits for the next turn, so that a turn ends. */
-static size_t deliver_done(struct uring *uring)
-{
-    size_t count = 0;
-    struct list *last = uring->done.prev;
-    while (!list_is_empty(&uring->done)) {
-        struct list *node = list_pop_front(&uring->done);
-        struct io_op *op = CONTAINER_OF(node, struct io_op, link);
-        io_complete(&uring->io, op, op->result);
-        count++;
-        if (node == last)
-            break;
-    }
-    return count;
-}
-
 static bool deliver_completion(struct uring *uring, const struct io_uring_cqe *completion)
 {
     if (completion->user_data == URING_TAG_NONE)
@@ -209,25 +153,13 @@ static size_t deliver_completions(struct uring *uring)
     return count;
 }
 
-static size_t deliver_messages(struct uring *uring)
-{
-    size_t count = 0;
-    struct io_message *message = mailbox_take(&uring->mailbox);
-    for (; message != NULL; count++) {
-        struct io_message *next = message->next; /* deliver may give the message away */
-        message->deliver(&uring->io, message);
-        message = next;
-    }
-    return count;
-}
-
 static size_t deliver(struct uring *uring)
 {
     io_tick(&uring->io);
     expire_timers(uring);
-    size_t count = deliver_done(uring);
+    size_t count = io_complete_all(&uring->io, &uring->done);
     count += deliver_completions(uring);
-    return count + deliver_messages(uring);
+    return count + mailbox_deliver(&uring->mailbox, &uring->io);
 }
 
 static bool may_sleep(struct uring *uring)

@@ -5,7 +5,7 @@ if(NOT TARGET cairn OR NOT EXISTS ${PROJECT_SOURCE_DIR}/src/storage/native.c)
 endif()
 add_executable(api_check integration/api_check.c)
 target_link_libraries(api_check PRIVATE libcairn_static cairn_flags)
-foreach(suite bench check fastdfs files http http_cluster library members ops probes resume server)
+foreach(suite backend bench check fastdfs files http http_cluster library members ops probes resume server)
     add_test(NAME integration_${suite}
         COMMAND ${Python3_EXECUTABLE} -B ${PROJECT_SOURCE_DIR}/tests/integration/${suite}_test.py)
     set_tests_properties(integration_${suite} PROPERTIES
@@ -28,3 +28,17 @@ foreach(suite fastdfs_clients fastdfs_mirrors native tree kill limits full hosti
         ENVIRONMENT "CAIRN=$<TARGET_FILE:cairn>")
 endforeach()
 set_tests_properties(integration_memory PROPERTIES TIMEOUT 1800 LABELS long)
+
+# Some of them once more on the backend that needs no io_uring (decision 30), and mirrors without the long drill.
+foreach(suite files http native kill mirrors)
+    set(only)
+    if(suite STREQUAL mirrors)
+        set(only MirrorsTest.test_a_group_of_two_goes_on_when_one_dies_and_is_equal_when_it_is_back
+            MirrorsTest.test_a_mirror_serves_what_another_storage_stored)
+    endif()
+    add_test(NAME integration_${suite}_on_epoll COMMAND ${Python3_EXECUTABLE} -B
+        ${PROJECT_SOURCE_DIR}/tests/integration/${suite}_test.py ${only})
+    set_tests_properties(integration_${suite}_on_epoll PROPERTIES
+        TIMEOUT 300 PROCESSORS 2 LABELS "integration;epoll"
+        ENVIRONMENT "CAIRN=$<TARGET_FILE:cairn>;CAIRN_IO_BACKEND=epoll")
+endforeach()

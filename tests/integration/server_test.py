@@ -30,7 +30,7 @@ class Up(ClusterTest):
         process.send_signal(signal.SIGINT)
         self.assertEqual(process.wait(30), OK)
         process.stdout.close()
-        self.assertRegex(line, r"^ready tracker=127\.0\.0\.1:\d+ storage=127\.0\.0\.1:\d+ http=127\.0\.0\.1:\d+ http_tracker=127\.0\.0\.1:\d+\n$")
+        self.assertRegex(line, r"^ready tracker=127\.0\.0\.1:\d+ storage=127\.0\.0\.1:\d+ http=127\.0\.0\.1:\d+ http_tracker=127\.0\.0\.1:\d+ io=(io_uring|epoll)\n$")
 
     def test_the_log_tells_the_budget(self):
         with open(self.server.log_path) as log:

@@ -4,7 +4,7 @@ cairn_test(space_test SOURCES unit/disk/space_test.c LINKS cairn_disk)
 cairn_test(members_image_test SOURCES unit/disk/members_image_test.c LINKS cairn_disk)
 cairn_test(mount_image_test SOURCES unit/disk/mount_image_test.c LINKS cairn_disk)
 cairn_test(mount_test SOURCES unit/disk/mount_test.c LINKS cairn_disk cairn_sim)
-cairn_test(mount_uring_test SOURCES unit/disk/mount_uring_test.c unit/io/fixture.c LINKS cairn_disk)
+cairn_test(mount_host_test SOURCES unit/disk/mount_host_test.c unit/io/fixture.c LINKS cairn_disk)
 cairn_test(single_test
     SOURCES unit/disk/single_test.c unit/disk/single_bench.c unit/io/fixture.c
     LINKS cairn_disk cairn_sim)
@@ -28,3 +28,6 @@ cairn_test(mirror_chunk_test
     SOURCES unit/disk/mirror_chunk_test.c unit/disk/stream_bench.c LINKS cairn_storage cairn_sim)
 cairn_test(floor_test
     SOURCES unit/disk/floor_test.c unit/disk/stream_bench.c LINKS cairn_storage cairn_sim)
+foreach(name mount_host single)
+    cairn_test_on_epoll(${name}_test)
+endforeach()

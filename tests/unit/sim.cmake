@@ -6,3 +6,4 @@ cairn_test(sim_copy_test SOURCES unit/sim/copy_test.c unit/sim/copy.c LINKS cair
 cairn_test(sim_net_test SOURCES unit/sim/net_test.c LINKS cairn_sim)
 cairn_test(sim_agree_test SOURCES unit/sim/agree_test.c unit/sim/copy.c LINKS cairn_sim cairn_io)
 cairn_test(sim_store_content_test SOURCES unit/sim/store_content_test.c LINKS cairn_sim_store)
+cairn_test_on_epoll(sim_agree_test)

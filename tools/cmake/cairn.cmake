@@ -45,6 +45,14 @@ function(cairn_test name)
     set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${label}")
 endfunction()
 
+# cairn_test_on_epoll(name): a test of cairn_test() once more, on the backend that needs no io_uring
+function(cairn_test_on_epoll name)
+    add_test(NAME ${name}_on_epoll COMMAND ${name})
+    get_test_property(${name} LABELS labels)
+    set_tests_properties(${name}_on_epoll PROPERTIES
+        TIMEOUT 60 LABELS "${labels};epoll" ENVIRONMENT "CAIRN_IO_BACKEND=epoll")
+endfunction()
+
 # cairn_fuzz(name SOURCES x_fuzz.c CORPUS dir LINKS ...): always built as a corpus runner that is a
 # test; with CAIRN_FUZZ also as a libFuzzer program fuzz_<name>
 function(cairn_fuzz name)

@@ -6,7 +6,7 @@
 #include "bin/file.h"
 #include "bin/resume.h"
 #include "bin/walk.h"
-#include "io/uring.h"
+#include "io/backend.h"
 #include "tests/lib/test.h"
 
 static struct io *io;
@@ -16,7 +16,7 @@ static char root[64];
 
 static void begin(void)
 {
-    EXPECT_OK(uring_io_new(&(struct uring_options){.loop_count = 1}, &io));
+    EXPECT_OK(backend_io_new(&(struct backend_options){.loop_count = 1}, &io));
     mem_init(&mem, &io->ledger);
     owner_open(&owner, "test", DIRECTION_OWN, 0);
     (void)snprintf(root, sizeof root, "/tmp/cairn-tree-XXXXXX");

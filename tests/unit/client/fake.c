@@ -304,7 +304,7 @@ void fake_plan(struct fake *fake, enum action first, enum action second, enum ac
 void cluster_open(struct fake_cluster *cluster, uint64_t timeout_ms, uint32_t retries)
 {
     *cluster = (struct fake_cluster){.named = 2};
-    EXPECT_OK(uring_io_new(&(struct uring_options){.loop_count = 1}, &cluster->io));
+    EXPECT_OK(backend_io_new(&(struct backend_options){.loop_count = 1}, &cluster->io));
     mem_init(&cluster->mem, &cluster->io->ledger);
     fake_open(cluster, &cluster->tracker, 0);
     fake_open(cluster, &cluster->storages[0], 1);

@@ -4,7 +4,7 @@
 #define CAIRN_TESTS_CLIENT_FAKE_H
 
 #include "client/client.h"
-#include "io/uring.h"
+#include "io/backend.h"
 #include "net/server.h"
 #include "tests/lib/test.h"
 

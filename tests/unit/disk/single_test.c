@@ -361,7 +361,7 @@ TEST(random_changes_agree_with_the_model_on_a_real_disk)
     struct fixture fixture;
     struct bench bench = {0};
     struct prng prng;
-    fixture_open(&fixture, &(struct uring_options){.entries = 64});
+    fixture_open(&fixture, &(struct backend_options){.entries = 64});
     bench_open(&bench, fixture.io, &fixture.directory, 1 << 20);
     prng_init(&prng, 1);
     put(&bench, JOB_UPLOAD, 0, 100000);

@@ -2,6 +2,9 @@
 
 #include <dirent.h>
 
+#include "io/epoll_internal.h"
+#include "io/uring_internal.h"
+
 int fixture_fd_count(void)
 {
     int count = 0;
@@ -45,18 +48,55 @@ int64_t fixture_run(struct fixture *fixture, struct io_op *op)
     return op->result;
 }
 
-void fixture_open(struct fixture *fixture, const struct uring_options *options)
+bool fixture_is_asleep(struct io *io)
+{
+    bool is_uring = backend_choice_of(io) == BACKEND_IO_URING;
+    return atomic_load(
+        is_uring ? &uring_of(io)->mailbox.sleeping : &epoll_of(io)->mailbox.sleeping);
+}
+
+void fixture_refuse_entry(struct io *io)
+{
+    if (backend_choice_of(io) == BACKEND_IO_URING)
+        uring_of(io)->entries_refused = 1;
+}
+
+static void prepare(struct fixture *fixture)
 {
     *fixture = (struct fixture){.directory = IO_HANDLE_NONE, .path = "/tmp/cairn-io-XXXXXX"};
     fixture->fds_before = fixture_fd_count();
     EXPECT(mkdtemp(fixture->path) != NULL);
-    EXPECT_OK(uring_io_new(options, &fixture->io));
+}
+
+static void open_directory(struct fixture *fixture)
+{
     owner_open(&fixture->owner, "test", DIRECTION_OWN, 0);
     struct io_op op = fixture_op(fixture, IO_OPEN, IO_FD_NONE);
     op.path = fixture->path;
     op.open_flags = IO_OPEN_READ | IO_OPEN_DIRECTORY;
     op.ret_handle = &fixture->directory;
     EXPECT(fixture_run(fixture, &op) >= 0);
+}
+
+void fixture_open(struct fixture *fixture, const struct backend_options *options)
+{
+    prepare(fixture);
+    EXPECT_OK(backend_io_new(options, &fixture->io));
+    open_directory(fixture);
+}
+
+void fixture_open_uring(struct fixture *fixture, const struct uring_options *options)
+{
+    prepare(fixture);
+    EXPECT_OK(uring_io_new(options, &fixture->io));
+    open_directory(fixture);
+}
+
+void fixture_open_epoll(struct fixture *fixture, const struct epoll_options *options)
+{
+    prepare(fixture);
+    EXPECT_OK(epoll_io_new(options, &fixture->io));
+    open_directory(fixture);
 }
 
 static void remove_entry(void *context, const char *name, bool is_directory)

@@ -1,7 +1,9 @@
-/* What the tests of the io_uring backend share: a loop, an owner, a directory of their own. */
+/* What the tests of the backends share: a loop, an owner, a directory of their own. */
 #ifndef CAIRN_TESTS_IO_FIXTURE_H
 #define CAIRN_TESTS_IO_FIXTURE_H
 
+#include "io/backend.h"
+#include "io/epoll.h"
 #include "io/uring.h"
 #include "tests/lib/test.h"
 
@@ -14,11 +16,18 @@ struct fixture {
     unsigned woken; /* by fixture_wake */
 };
 
-void fixture_open(struct fixture *fixture, const struct uring_options *options);
+/** On the backend that the environment says (CAIRN_IO_BACKEND), else io_uring if it is allowed. */
+void fixture_open(struct fixture *fixture, const struct backend_options *options);
+void fixture_open_uring(struct fixture *fixture, const struct uring_options *options);
+void fixture_open_epoll(struct fixture *fixture, const struct epoll_options *options);
 /** Checks that nothing is held and that the process has as many descriptors as before. */
 void fixture_close(struct fixture *fixture);
 
 int fixture_fd_count(void);
+/** From another thread: the loop waits, and would be woken by a message. */
+bool fixture_is_asleep(struct io *io);
+/** io_uring: the next submission entry is refused. */
+void fixture_refuse_entry(struct io *io);
 
 /** An operation on `fd` that fixture_run() or io_submit() takes. */
 struct io_op fixture_op(struct fixture *fixture, enum io_kind kind, int fd);

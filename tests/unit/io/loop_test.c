@@ -4,7 +4,6 @@
 
 #include "io/loop.h"
 #include "io/mailbox.h"
-#include "io/uring_internal.h"
 #include "tests/unit/io/fixture.h"
 
 enum { ROUND_COUNT = 10000, LOOP_COUNT = 2 };
@@ -150,7 +149,7 @@ TEST(a_loop_can_post_to_itself)
     struct fixture fixture;
     unsigned count = 0;
     struct io_message messages[2] = {{.deliver = count_message}, {.deliver = count_message}};
-    fixture_open(&fixture, &(struct uring_options){.entries = 8});
+    fixture_open(&fixture, &(struct backend_options){.entries = 8});
     fixture.io->role = &count;
     io_post(fixture.io, fixture.io, &messages[0]);
     io_post(fixture.io, fixture.io, &messages[1]);
@@ -185,7 +184,7 @@ static void part(struct io *io, uint16_t loop_index, void *context)
         io_turn(io, true);
     if (loop_index == 1)
         return;
-    while (!atomic_load(&uring_of(other)->mailbox.sleeping))
+    while (!fixture_is_asleep(other))
         (void)sched_yield();
     io_post(io, other, &parting->farewell);
 }
@@ -203,7 +202,7 @@ static void *post_from_outside(void *context)
 {
     static struct io_message message = {.deliver = count_message};
     struct io *io = context;
-    while (!atomic_load(&uring_of(io)->mailbox.sleeping))
+    while (!fixture_is_asleep(io))
         (void)sched_yield();
     io_post(io, io, &message);
     return NULL;
@@ -214,8 +213,8 @@ TEST(a_thread_without_a_loop_can_post)
     struct io *io;
     pthread_t thread;
     unsigned count = 0;
-    EXPECT_OK(uring_io_new(&(struct uring_options){.entries = 8}, &io));
-    uring_of(io)->entries_refused = 1; /* to be woken, the loop needs an entry: it tries again */
+    EXPECT_OK(backend_io_new(&(struct backend_options){.entries = 8}, &io));
+    fixture_refuse_entry(io); /* to be woken, the loop needs an entry: it tries again */
     io->role = &count;
     EXPECT_EQ(pthread_create(&thread, NULL, post_from_outside, io), 0);
     io_turn(io, true); /* sleeps until it comes */
@@ -245,7 +244,8 @@ TEST(a_group_that_cannot_be_made_holds_nothing)
 {
     struct game game = {.hits = 0};
     int fds = fixture_fd_count();
-    struct loop_group_options options = {.count = LOOP_COUNT, .entries = 1 << 20};
+    struct loop_group_options options = {
+        .count = LOOP_COUNT, .entries = 1 << 20, .backend = BACKEND_IO_URING};
     EXPECT_ERR(loop_group_start(&game.group, &options, play, &game), UNSUPPORTED);
     EXPECT_EQ(fixture_fd_count(), fds);
 }

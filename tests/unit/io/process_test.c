@@ -10,7 +10,7 @@
 #include "io/process.h"
 #include "tests/unit/io/fixture.h"
 
-static const struct uring_options plain_options = {.entries = 16};
+static const struct backend_options plain_options = {.entries = 16};
 
 TEST(limits_are_read_and_raised_to_the_hard_limit)
 {

@@ -136,7 +136,7 @@ static void write_from(struct fixture *fixture)
 static void sweep(bool for_ever)
 {
     struct fixture fixture;
-    fixture_open(&fixture, &(struct uring_options){.entries = 8});
+    fixture_open(&fixture, &(struct backend_options){.entries = 8});
     write_from(&fixture);
     unsigned refused = 0;
     uint64_t fds = fixture.io->ledger.count[HELD_FD];
@@ -171,7 +171,7 @@ TEST(a_refused_operation_keeps_its_kind_for_the_next_try)
 {
     struct fixture fixture;
     struct io_stat space;
-    fixture_open(&fixture, &(struct uring_options){.entries = 8});
+    fixture_open(&fixture, &(struct backend_options){.entries = 8});
     struct io_op op = fixture_op(&fixture, IO_SPACE, fixture.directory.fd);
     op.ret_stat = &space;
     fixture.io->ledger.refusal = (struct refusal){.countdown = 1};

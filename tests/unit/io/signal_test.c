@@ -8,7 +8,7 @@
 #include "io/signal.h"
 #include "tests/unit/io/fixture.h"
 
-static const struct uring_options plain_options = {.entries = 16};
+static const struct backend_options plain_options = {.entries = 16};
 
 struct heard {
     unsigned count[SIGNAL_WISH_RELOAD + 1];

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "base/crc.h"
-#include "io/uring.h"
+#include "io/backend.h"
 
 static struct demo *open_demos[4];
 
@@ -283,7 +283,7 @@ void demo_open(struct demo *demo, const struct demo_options *options)
     struct io *io;
     struct io_address address;
     EXPECT_OK(io_address_parse("127.0.0.1:0", &address));
-    EXPECT_OK(uring_io_new(&(struct uring_options){.entries = 64, .loop_count = 1}, &io));
+    EXPECT_OK(backend_io_new(&(struct backend_options){.entries = 64, .loop_count = 1}, &io));
     demo_open_on(demo, io, &address, options);
     demo_show(demo);
 }

@@ -1,7 +1,7 @@
 #include "tests/unit/net/sides.h"
 
 #include "base/crc.h"
-#include "io/uring.h"
+#include "io/backend.h"
 
 struct side sides[2];
 struct raw raw;
@@ -12,7 +12,7 @@ struct side *side_open(struct exchange_server *server)
 {
     struct side *side = &sides[side_count++];
     *side = (struct side){.server = server};
-    EXPECT_OK(uring_io_new(&(struct uring_options){.entries = 256}, &side->io));
+    EXPECT_OK(backend_io_new(&(struct backend_options){.entries = 256}, &side->io));
     mem_init(&side->mem, &side->io->ledger);
     EXPECT_OK(net_loop_init(&side->loop, side->io, &side->mem,
         &(struct net_loop_config){.small_count = 20, .large_count = 4, .tick_ns = 5000000}));

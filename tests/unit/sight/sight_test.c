@@ -1,7 +1,7 @@
 /* A pass over the loops of a process, asked for and by itself. */
 #include "base/json.h"
 #include "base/units.h"
-#include "io/uring.h"
+#include "io/backend.h"
 #include "sight/findings.h"
 #include "sight/report.h"
 #include "sight/sight.h"
@@ -35,8 +35,8 @@ static void open_all(struct fixture *f, bool has_kernel)
 {
     memset(f, 0, sizeof *f);
     for (uint16_t i = 0; i < LOOPS; i++)
-        EXPECT_OK(uring_io_new(
-            &(struct uring_options){.loop_index = i, .loop_count = LOOPS, .entries = 16},
+        EXPECT_OK(backend_io_new(
+            &(struct backend_options){.loop_index = i, .loop_count = LOOPS, .entries = 16},
             &f->loops[i]));
     mem_init(&f->mem, &f->loops[0]->ledger);
     event_log_init(&f->log, write_line, f);
@@ -256,7 +256,7 @@ TEST(a_refused_start_of_sight_leaves_nothing)
     struct io *io;
     struct mem mem;
     static struct sight sight;
-    EXPECT_OK(uring_io_new(&(struct uring_options){.entries = 16}, &io));
+    EXPECT_OK(backend_io_new(&(struct backend_options){.entries = 16}, &io));
     mem_init(&mem, &io->ledger);
     for (uint64_t n = 1; n <= 5; n++) {
         io->ledger.refusal = (struct refusal){.countdown = n};

@@ -3,7 +3,7 @@
  * power) is off here. */
 #include <ftw.h>
 
-#include "io/uring.h"
+#include "io/backend.h"
 #include "tests/unit/sim/copy.h"
 #include "tests/unit/sim/lab.h"
 
@@ -205,9 +205,9 @@ static void directory_new(char path[64])
 /* A loop on this machine's kernel; false where io_uring is forbidden. */
 static bool real_new(struct io **ret)
 {
-    err_t err = uring_io_new(&(struct uring_options){.entries = 16}, ret);
+    err_t err = backend_io_new(&(struct backend_options){.entries = 16}, ret);
     if (err_is(err)) {
-        (void)fprintf(stderr, "  skipped: %s\n", uring_explain(err));
+        (void)fprintf(stderr, "  skipped: %s\n", backend_explain(err));
         return false;
     }
     return true;

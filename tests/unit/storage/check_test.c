@@ -10,7 +10,7 @@
 #include "base/crc.h"
 #include "disk/chunkfile.h"
 #include "disk/single_name.h"
-#include "io/uring.h"
+#include "io/backend.h"
 #include "tests/unit/storage/hall.h"
 
 enum { COUNT = 40 };
@@ -66,7 +66,7 @@ static err_t run(struct check *check)
     static struct mem mem;
     struct io *io;
     found_path[0] = found_id[0] = '\0';
-    EXPECT_OK(uring_io_new(&(struct uring_options){.entries = 16}, &io));
+    EXPECT_OK(backend_io_new(&(struct backend_options){.entries = 16}, &io));
     mem_init(&mem, &io->ledger);
     *check =
         (struct check){.io = io, .mem = &mem, .path = hall.mounts[0], .on_finding = on_finding};

@@ -1,6 +1,6 @@
 #include "tests/unit/tracker/town.h"
 
-#include "io/uring.h"
+#include "io/backend.h"
 
 void town_turn(struct town *town)
 {
@@ -10,7 +10,7 @@ void town_turn(struct town *town)
 void town_open(struct town *town)
 {
     memset(town, 0, sizeof *town);
-    EXPECT_OK(uring_io_new(&(struct uring_options){.entries = 256}, &town->io));
+    EXPECT_OK(backend_io_new(&(struct backend_options){.entries = 256}, &town->io));
     mem_init(&town->mem, &town->io->ledger);
     owner_open(&town->owner, "town", DIRECTION_OWN, 0);
     io_turn(town->io, false); /* the clock is read */

@@ -9,7 +9,7 @@
 #include "io/socket.h"
 #include "tests/unit/io/fixture.h"
 
-static const struct uring_options plain_options = {.entries = 64};
+static const struct backend_options plain_options = {.entries = 64};
 
 static struct io_op transfer_op(
     struct fixture *fixture, enum io_kind kind, int fd, struct iovec *iov, unsigned iov_count)

@@ -51,7 +51,7 @@ TEST(a_mount_point_in_a_real_directory_is_formatted_locked_entered_and_updated)
     struct fixture fixture;
     struct mount mount, second;
     char path[80];
-    fixture_open(&fixture, &(struct uring_options){.entries = 32});
+    fixture_open(&fixture, &(struct backend_options){.entries = 32});
     (void)snprintf(path, sizeof path, "%s/m", fixture.path);
     struct mount_format_options format = {
         path, identity, {2, 1 << 20, 64 << 10, 1 << 20, 0}, 0, false};

@@ -4,8 +4,7 @@
 
 #include "tests/unit/io/fixture.h"
 
-static const struct uring_options plain_options = {.entries = 64};
-static const struct uring_options old_options = {.entries = 64, .conservative = true};
+static const struct backend_options plain_options = {.entries = 64};
 
 static int64_t transfer(struct fixture *fixture, enum io_kind kind, int fd, uint64_t offset,
     void *bytes, size_t size, uint32_t write_flags)
@@ -50,12 +49,12 @@ static int64_t open_result(struct fixture *fixture, const char *path, uint32_t o
     return result;
 }
 
-static void what_is_written_is_read_back_under(const struct uring_options *options)
+TEST(what_is_written_is_read_back)
 {
     struct fixture fixture;
     struct io_handle file;
     char bytes[16] = {0};
-    fixture_open(&fixture, options);
+    fixture_open(&fixture, &plain_options);
     fixture_file(&fixture, "f", IO_OPEN_READ | IO_OPEN_WRITE | IO_OPEN_CREATE, &file);
     EXPECT_EQ(transfer(&fixture, IO_WRITE, file.fd, 3, (char[]){"stone"}, 5, 0), 5);
     EXPECT_EQ(transfer(&fixture, IO_WRITE, file.fd, 8, (char[]){"s!"}, 2, IO_WRITE_DSYNC), 2);
@@ -68,16 +67,6 @@ static void what_is_written_is_read_back_under(const struct uring_options *optio
     EXPECT_EQ(stat_of(&fixture, file.fd, NULL).size, 10);
     io_handle_close(fixture.io, &file);
     fixture_close(&fixture);
-}
-
-TEST(what_is_written_is_read_back)
-{
-    what_is_written_is_read_back_under(&plain_options);
-}
-
-TEST(what_is_written_is_read_back_on_an_older_kernel)
-{
-    what_is_written_is_read_back_under(&old_options);
 }
 
 TEST(a_read_is_short_at_the_end_of_the_file_and_empty_beyond)
