@@ -80,7 +80,7 @@ static void source_fill(struct client_source *source, uint8_t *buffer, size_t si
     file->piece = (struct iovec){buffer, left < size ? (size_t)left : size};
     file->read = (struct io_op){.kind = IO_READ,
         .fd = file->handle.fd,
-        .offset = file->is_stream ? IO_OFFSET_STREAM : file->offset,
+        .offset = file->is_stream ? IO_OFFSET_STREAM : file->base + file->offset,
         .iov = &file->piece,
         .iov_count = 1,
         .owner = &source->op->machine.owner,

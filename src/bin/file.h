@@ -19,6 +19,8 @@ struct file_source {
     struct io_op read;
     struct iovec piece;
     struct progress *progress; /* may be NULL */
+    uint64_t
+        base; /* where the content begins in the file: 0, unless the caller sets it and `size` */
     uint64_t offset;
     uint64_t size; /* as it was when opened; UINT64_MAX for a stream */
     uint64_t modify_ns;

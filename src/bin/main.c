@@ -15,6 +15,7 @@ static const struct verb *const verbs[] = {
     &rm_verb,
     &stat_verb,
     &ls_verb,
+    &import_verb,
     NULL, /* operators */
     &status_verb,
     &ops_verb,

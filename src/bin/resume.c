@@ -185,16 +185,20 @@ void resume_close(struct resume *resume)
     io_handle_close(resume->io, &resume->handle);
 }
 
-bool resume_knows(const struct resume *resume, const char *path, uint64_t size, uint64_t modify_ns)
+bool resume_find(const struct resume *resume, const char *path, struct manifest_line *ret)
 {
     uint64_t place;
     struct span span;
+    return resume->lines.entries
+           && map_get(&resume->lines, map_key(hash_path(resume, path)), &place)
+           && take_line(resume, (size_t)place - 1, &span)
+           && manifest_parse(span, ret) == MANIFEST_LINE && strcmp(ret->path, path) == 0;
+}
+
+bool resume_knows(const struct resume *resume, const char *path, uint64_t size, uint64_t modify_ns)
+{
     struct manifest_line line;
-    if (!resume->lines.entries || !map_get(&resume->lines, map_key(hash_path(resume, path)), &place)
-        || !take_line(resume, (size_t)place - 1, &span)
-        || manifest_parse(span, &line) != MANIFEST_LINE)
-        return false;
-    return strcmp(line.path, path) == 0 && line.size == size && line.modify_ns == modify_ns;
+    return resume_find(resume, path, &line) && line.size == size && line.modify_ns == modify_ns;
 }
 
 err_t resume_append(struct resume *resume, const struct manifest_line *line)

@@ -35,6 +35,9 @@ void resume_close(struct resume *resume);
 MUST bool resume_knows(
     const struct resume *resume, const char *path, uint64_t size, uint64_t modify_ns);
 
+/** The last line of this path that was loaded. False: none. */
+MUST bool resume_find(const struct resume *resume, const char *path, struct manifest_line *ret);
+
 /** Append a line: it is in the file, for any other process, when this returns.
  * Errors: those of write. */
 MUST err_t resume_append(struct resume *resume, const struct manifest_line *line);

@@ -65,6 +65,8 @@ union client_request {
     struct msg_query query;
     struct msg_member member;
     struct msg_verify verify;
+    struct msg_names names;
+    struct msg_translate translate; /* op.c's own */
 };
 
 union client_reply { /* texts point into op->meta */
@@ -78,6 +80,17 @@ union client_reply { /* texts point into op->meta */
     struct msg_answer answer;
     struct msg_member_reply member;
     struct msg_verified verified;
+    struct msg_named named;
+    struct msg_translated translated;
+};
+
+/** What the caller wants of a file that it names by an old name of FastDFS: the id that the file has is
+ * asked for first, by the same operation. */
+struct client_wanted {
+    uint8_t type; /* 0: nothing is being translated */
+    union client_request request;
+    struct client_source *source;
+    struct client_sink *sink;
 };
 
 struct client_config {
@@ -98,13 +111,14 @@ struct client_op {
     void *context;
     /* what to do: set before client_start, untouched until done. Texts are borrowed */
     uint8_t
-        type; /* MSG_UPLOAD, FIND, MODIFY, DELETE, STAT, LIST, STATUS, MEMBER, VERIFY, or QUERY: its end is `route` */
+        type; /* MSG_UPLOAD, FIND, MODIFY, DELETE, STAT, LIST, STATUS, MEMBER, VERIFY, NAMES, or QUERY: its end is `route` */
+    const char *group; /* UPLOAD: into this group; NULL: the pool decides */
     union client_request request;
     struct client_source *source; /* UPLOAD; MODIFY but for TRUNCATE */
     uint8_t *buffer;              /* FRAME_DATA_MAX bytes, unless the source lends its own */
     struct client_sink *sink;     /* FIND, LIST, STATUS, MEMBER */
-    struct io_address server;     /* LIST, STATUS, MEMBER: whom to ask; family 0: a tracker */
-    uint32_t machine_only;        /* only this storage may answer; 0: any */
+    struct io_address server; /* LIST, STATUS, MEMBER, NAMES: whom to ask; family 0: a tracker */
+    uint32_t machine_only;    /* only this storage may answer; 0: any */
     /* what came of it: valid in done */
     union client_reply reply;
     uint32_t answered_by;               /* machine; 0: unknown, or a tracker */
@@ -116,6 +130,8 @@ struct client_op {
     struct link *link_to; /* the connection of the present attempt */
     struct net_call call;
     struct route route;
+    struct client_wanted wanted;
+    char id[FID_TEXT_MAX]; /* translated */
     size_t candidate_next;
     struct io_address asked; /* the server of the present attempt */
     uint32_t round, trackers_asked, same_again;

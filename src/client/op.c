@@ -258,7 +258,8 @@ static bool is_lost_answer(const struct client_op *op)
 /* Who lacks a file may not have it yet: the others of the list are asked, too. */
 static bool may_be_elsewhere(const struct client_op *op)
 {
-    bool is_by_id = op->type == MSG_FIND || op->type == MSG_STAT || op->type == MSG_MODIFY;
+    bool is_by_id = op->type == MSG_FIND || op->type == MSG_STAT || op->type == MSG_MODIFY
+                    || op->type == MSG_TRANSLATE;
     return is_by_id && op->machine_only == 0 && err_has(op->call_err, ERR_CODE_NOT_FOUND);
 }
 
@@ -383,6 +384,23 @@ static int run_unwind(struct machine *machine)
     return DONE;
 }
 
+/* The id is known now: from the beginning, with what the caller had set. */
+static void start_again(struct client_op *op)
+{
+    struct client *client = op->client;
+    struct client_op fresh = {.done = op->done,
+        .context = op->context,
+        .type = op->type,
+        .request = op->request,
+        .source = op->source,
+        .buffer = op->buffer,
+        .sink = op->sink,
+        .machine_only = op->machine_only};
+    memcpy(fresh.id, op->id, sizeof fresh.id);
+    *op = fresh;
+    client_start(client, op);
+}
+
 static int run_done(struct machine *machine)
 {
     struct client_op *op = op_of(machine);
@@ -392,7 +410,10 @@ static int run_done(struct machine *machine)
         note_locally(op, machine->err, NULL);
     list_remove(&op->link);
     owner_close(&machine->owner);
-    op->done(op);
+    if (op->wanted.type != 0 && verb_end_translation(op))
+        start_again(op);
+    else
+        op->done(op);
     return STAGE_END;
 }
 

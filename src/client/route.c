@@ -19,7 +19,8 @@ err_t route_decode(struct span data, uint32_t count, struct route *route)
 
 static bool same_question(const struct route *a, const struct route *b)
 {
-    return a->purpose == b->purpose && a->origin == b->origin && strcmp(a->name, b->name) == 0;
+    return a->purpose == b->purpose && a->origin == b->origin && a->is_group == b->is_group
+           && strcmp(a->name, b->name) == 0;
 }
 
 static const struct route *find(const struct route_cache *cache, const struct route *question)

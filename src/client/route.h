@@ -27,6 +27,7 @@ struct route {
     char name[ROUTE_NAME_MAX]; /* pool for uploads, else group */
     uint32_t origin;
     uint8_t purpose; /* enum query_purpose; 0: free */
+    bool is_group;   /* of an upload: `name` is a group all the same */
     size_t count;
     struct candidate candidates[ROUTE_CANDIDATES_MAX]; /* best first */
     uint64_t answered_ns;

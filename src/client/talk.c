@@ -201,7 +201,7 @@ static void start_query(struct client_op *op)
 {
     struct msg_query query = {.purpose = op->route.purpose, .origin = op->route.origin};
     if (op->route.purpose == QUERY_UPLOAD) {
-        query.pool = span_of_text(op->route.name);
+        *(op->route.is_group ? &query.group : &query.pool) = span_of_text(op->route.name);
         query.size = announced_size(op) == UINT64_MAX ? 0 : announced_size(op);
     } else {
         query.group = span_of_text(op->route.name);

@@ -1,5 +1,7 @@
 #include "client/verb.h"
 
+#include "wire/fdfs_id.h"
+
 /* Room for the fixed fields beside the texts in a frame's fields. */
 enum { TEXTS_MAX = NET_META_MAX - 256 };
 
@@ -12,7 +14,8 @@ static const struct client_verb verbs[] = {
     {MSG_LIST, MSG_LISTED, 0, .has_sink = true},
     {MSG_STATUS, MSG_STATUS_REPLY, 0, .has_sink = true},
     {MSG_MEMBER, MSG_MEMBER_REPLY, 0, .has_sink = true},
-    {MSG_VERIFY, MSG_VERIFIED, 0, .has_sink = true},
+    {MSG_VERIFY, MSG_VERIFIED, 0, .has_sink = true}, {MSG_NAMES, MSG_NAMED, 0, .has_sink = false},
+    {MSG_TRANSLATE, MSG_TRANSLATED, QUERY_FIND, .has_sink = false},
     {MSG_QUERY, MSG_ANSWER, 0, .has_sink = false}, /* its end is op->route */
 };
 
@@ -38,17 +41,19 @@ const struct nonce *verb_nonce(const struct client_op *op)
     }
 }
 
-static struct span id_of(const struct client_op *op)
+static struct span *id_of(struct client_op *op)
 {
     switch (op->type) {
     case MSG_FIND:
-        return op->request.find.id;
+        return &op->request.find.id;
     case MSG_MODIFY:
-        return op->request.modify.id;
+        return &op->request.modify.id;
     case MSG_DELETE:
-        return op->request.delete.id;
+        return &op->request.delete.id;
+    case MSG_TRANSLATE:
+        return &op->request.translate.id;
     default:
-        return op->request.stat.id;
+        return &op->request.stat.id;
     }
 }
 
@@ -58,17 +63,65 @@ static err_t prepare_upload(struct client_op *op)
     size_t texts =
         upload->pool.size + upload->suffix.size + upload->content_type.size + upload->metadata.size;
     if (!suffix_is_valid(upload->suffix)
-        || !span_to_text(upload->pool, op->route.name, sizeof op->route.name))
+        || !span_to_text(op->group ? span_of_text(op->group) : upload->pool, op->route.name,
+            sizeof op->route.name))
         return ERR(USAGE, 0);
+    op->route.is_group = op->group != NULL;
     upload->is_retry = !nonce_is_none(&upload->nonce); /* given by the caller: a repetition */
     upload->nonce = op->nonce;
     return texts > TEXTS_MAX ? ERR(TOO_LARGE, 0) : ERR_OK;
 }
 
+/* "group1/M00/...": an old name tells its group and nothing else that helps. */
+static err_t prepare_by_name(struct client_op *op)
+{
+    struct span id = *id_of(op);
+    struct fdfs_id old;
+    const uint8_t *slash = id.size > 0 ? memchr(id.data, '/', id.size) : NULL;
+    size_t size = slash ? (size_t)(slash - id.data) : 0;
+    if (!slash || !group_name_is_valid(span_of(id.data, size))
+        || !span_to_text(span_of(id.data, size), op->route.name, sizeof op->route.name))
+        return ERR(USAGE, 0);
+    return fdfs_id_parse(span_of(slash + 1, id.size - size - 1), &old);
+}
+
+/* Ask for the id first: what was wanted is set aside. */
+static err_t begin_translation(struct client_op *op)
+{
+    struct span id = *id_of(op);
+    TRY(prepare_by_name(op));
+    op->wanted = (struct client_wanted){
+        .type = op->type, .request = op->request, .source = op->source, .sink = op->sink};
+    op->type = MSG_TRANSLATE;
+    op->source = NULL;
+    op->sink = NULL;
+    op->route.purpose = QUERY_FIND;
+    op->request.translate = (struct msg_translate){.id = id};
+    return ERR_OK;
+}
+
+bool verb_end_translation(struct client_op *op)
+{
+    bool is_done = !err_is(op->machine.err);
+    struct client_wanted wanted = op->wanted;
+    is_done = is_done && span_to_text(op->reply.translated.id, op->id, sizeof op->id);
+    op->type = wanted.type;
+    op->request = wanted.request;
+    op->source = wanted.source;
+    op->sink = wanted.sink;
+    op->wanted = (struct client_wanted){.type = 0};
+    if (is_done)
+        *id_of(op) = span_of_text(op->id);
+    return is_done;
+}
+
 static err_t prepare_by_id(struct client_op *op)
 {
     struct fid fid;
-    TRY(fid_parse(id_of(op), &fid));
+    err_t err = fid_parse(*id_of(op), &fid);
+    if (err_has(err, ERR_CODE_UNSUPPORTED) && op->id[0] == '\0')
+        return begin_translation(op);
+    TRY(err);
     memcpy(op->route.name, fid.group, sizeof fid.group);
     op->route.origin = fid.identity.origin;
     if (op->type == MSG_MODIFY)
@@ -139,6 +192,12 @@ void verb_encode(const struct client_op *op, struct writer *fields)
     case MSG_VERIFY:
         msg_verify_encode(&op->request.verify, fields);
         return;
+    case MSG_NAMES:
+        msg_names_encode(&op->request.names, fields);
+        return;
+    case MSG_TRANSLATE:
+        msg_translate_encode(&op->request.translate, fields);
+        return;
     default:
         msg_status_encode(&op->request.status, fields);
         return;
@@ -188,6 +247,10 @@ err_t verb_decode(struct client_op *op, struct span meta)
         return msg_member_reply_decode(meta, &op->reply.member);
     case MSG_VERIFY:
         return msg_verified_decode(meta, &op->reply.verified);
+    case MSG_NAMES:
+        return msg_named_decode(meta, &op->reply.named);
+    case MSG_TRANSLATE:
+        return msg_translated_decode(meta, &op->reply.translated);
     default:
         return msg_status_reply_decode(meta, &op->reply.status);
     }

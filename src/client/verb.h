@@ -24,6 +24,10 @@ const struct nonce *verb_nonce(const struct client_op *op);
  * system). */
 MUST err_t verb_prepare(struct client_op *op);
 
+/** The operation asked for the id of an old name (verb_prepare began that): take what the caller wanted up
+ * again. True: with the id, to be started again; false: it is not known, op->machine.err tells. */
+bool verb_end_translation(struct client_op *op);
+
 /** The request's fields for this attempt: a find goes on where the last attempt ended. */
 void verb_encode(const struct client_op *op, struct writer *fields);
 

@@ -128,6 +128,7 @@ static void ticked(struct net_tick *tick, uint64_t now_ns)
     struct storage *storage = CONTAINER_OF(tick, struct storage, tick);
     contacts_step(&storage->contacts, now_ns);
     membership_step(&storage->membership);
+    names_step(&storage->names);
     if (loops_run(storage))
         ready_step(storage);
     if (now_ns < storage->refresh_ns || storage->mounts.refreshing > 0 || !loops_run(storage))
@@ -167,13 +168,14 @@ void beat_stop(struct storage *storage)
         heartbeat_leave(&storage->heartbeat);
     contacts_leave(&storage->contacts);
     membership_close(&storage->membership);
+    names_close(&storage->names);
 }
 
 bool beat_is_idle(const struct storage *storage)
 {
     return !storage->tour.is_out && !storage->survey.is_out && storage->mounts.refreshing == 0
            && sight_is_idle(&storage->sight) && contacts_is_idle(&storage->contacts)
-           && membership_is_idle(&storage->membership)
+           && membership_is_idle(&storage->membership) && names_is_idle(&storage->names)
            && (!storage->is_heartbeat_on || heartbeat_is_idle(&storage->heartbeat));
 }
 

@@ -110,6 +110,20 @@ static bool take_recalled(struct contact *contact, struct span meta, struct span
 
 /* ---- how far the members are ---- */
 
+/* Maps of old names that the member knows: what it tells and is no map of ours is left out. */
+static bool take_maps(struct contact *contact, uint32_t count, struct reader *r)
+{
+    struct names_book *book = &contact->contacts->storage->names;
+    for (uint32_t i = 0; i < count; i++) {
+        struct span id = read_text(r);
+        if (r->failed)
+            return false;
+        if (err_is(names_add(book, id)))
+            continue;
+    }
+    return true;
+}
+
 static bool take_positions(struct contact *contact, struct span meta, struct span data)
 {
     struct msg_positions_reply msg;
@@ -134,7 +148,7 @@ static bool take_positions(struct contact *contact, struct span meta, struct spa
             contact->rows[contact->row_count++] = row;
     }
     contact->is_sampled = true;
-    return true;
+    return take_maps(contact, msg.maps, &r);
 }
 
 static bool is_reached(

@@ -186,6 +186,35 @@ static void begin(struct fdfs_op *op)
     }
 }
 
+/* ---- names that were imported (decision 24) ---- */
+
+static void looked_up(struct name_lookup *lookup)
+{
+    struct fdfs_op *op = lookup->context;
+    struct storage_loop *loop = op->door.loop;
+    if (err_has(lookup->err, ERR_CODE_UNAVAILABLE) && !fdfs_is_owner(loop, &lookup->asked)) {
+        fdfs_op_move(op, &lookup->asked);
+        return;
+    }
+    if (err_is(lookup->err)) {
+        fdfs_op_fail(op, lookup->err);
+        return;
+    }
+    op->name = lookup->name;
+    begin(op);
+}
+
+static void look_up(struct fdfs_op *op)
+{
+    struct name_lookup *lookup = &op->file.lookup;
+    lookup->context = op;
+    lookup->done = looked_up;
+    if (name_lookup_begin(lookup, op->door.loop, op->request->head.name))
+        name_lookup_start(lookup);
+    else
+        fdfs_op_fail(op, ERR(NOT_FOUND, 0));
+}
+
 static bool is_read(uint8_t command)
 {
     return command == FDFS_DOWNLOAD || command == FDFS_QUERY_FILE || command == FDFS_GET_METADATA;
@@ -194,19 +223,28 @@ static bool is_read(uint8_t command)
 /* What can be told from the name alone. Errors: USAGE (no name, or not one of this group, or no
  * appender's), and those of the store. */
 static err_t check(const struct storage_loop *loop, const struct fdfs_head *head,
-    struct fdfs_name *ret_name, uint8_t *ret_ack)
+    struct fdfs_name *ret_name, struct fdfs_id *ret_old, uint8_t *ret_ack)
 {
     const char *group = loop->store.config.group;
     bool is_appenders = head->command == FDFS_APPEND || head->command == FDFS_MODIFY
                         || head->command == FDFS_TRUNCATE;
     if (head->group.data && !span_equals_text(head->group, group))
         return ERR(USAGE, 0);
-    TRY(fdfs_name_parse(group, head->name, ret_name));
-    if (is_appenders && (!ret_name->fid.is_mutable || ret_name->tail.size > 0))
+    err_t err = fdfs_name_parse(group, head->name, ret_name);
+    *ret_old = (struct fdfs_id){0};
+    if (err_has(err, ERR_CODE_UNSUPPORTED))
+        TRY(fdfs_id_parse(head->name, ret_old));
+    else if (err_is(err))
+        return err;
+    bool is_old = ret_old->name.data != NULL;
+    bool is_appender = is_old ? ret_old->is_appender : ret_name->fid.is_mutable;
+    bool is_slave = is_old ? ret_old->is_slave : ret_name->tail.size > 0;
+    if (is_appenders && (!is_appender || is_slave))
         return ERR(USAGE, 0);
-    if (head->command == FDFS_UPLOAD_SLAVE && ret_name->tail.size > 0)
+    if (head->command == FDFS_UPLOAD_SLAVE && is_slave)
         return ERR(USAGE, 0); /* a slave has no slaves */
-    TRY(store_check_id(&loop->store, &ret_name->fid));
+    if (!is_old)
+        TRY(store_check_id(&loop->store, &ret_name->fid));
     if (loop->state < STATE_RUNNING && !is_read(head->command))
         return ERR(UNAVAILABLE, 0); /* changes would be based on what may be old */
     return is_read(head->command) ? ERR_OK : fdfs_choose_ack(loop, ret_ack);
@@ -215,8 +253,9 @@ static err_t check(const struct storage_loop *loop, const struct fdfs_head *head
 static void serve_file(struct storage_loop *loop, struct fdfs_request *request)
 {
     struct fdfs_name name;
+    struct fdfs_id old;
     uint8_t ack = 0;
-    err_t err = check(loop, &request->head, &name, &ack);
+    err_t err = check(loop, &request->head, &name, &old, &ack);
     if (err_is(err)) {
         fdfs_refuse_request(loop, request, fdfs_status_of(err));
         return;
@@ -226,7 +265,12 @@ static void serve_file(struct storage_loop *loop, struct fdfs_request *request)
         return;
     op->name = name;
     op->ack = ack;
-    begin(op);
+    op->old = old;
+    op->is_old = old.name.data != NULL;
+    if (op->is_old)
+        look_up(op);
+    else
+        begin(op);
 }
 
 static void serve(struct storage_loop *loop, struct fdfs_request *request)

@@ -6,6 +6,7 @@
 #define CAIRN_STORAGE_FDFS_OP_H
 
 #include "storage/fdfs_slave.h"
+#include "storage/name_lookup.h"
 #include "storage/push.h"
 #include "storage/push_hold.h"
 #include "storage/server.h"
@@ -32,7 +33,10 @@ struct fdfs_op {
     size_t answer_size;
     uint8_t attributes_bytes[SLOT_ATTRIBUTES_MAX];
     struct slot_header header; /* of the file that was looked at */
+    struct fdfs_id old; /* is_old: the name that was imported; spans point into the request */
+    bool is_old;
     union {
+        struct name_lookup lookup;
         struct upload upload;
         struct find find;
         struct stat_file stat;

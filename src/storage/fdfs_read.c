@@ -1,5 +1,7 @@
 /* Reads at the FastDFS door: on any loop. What only the owner of a file can judge is asked there: the
  * connection moves. */
+#include <stdio.h>
+
 #include "base/units.h"
 #include "storage/fdfs_op.h"
 #include "wire/fdfs_answer.h"
@@ -137,17 +139,31 @@ static void source_address(
     host_of(is_other ? io_address_format(&member->address, text) : loop->storage->address, ret);
 }
 
+/* An imported file's name goes on telling when and where it was stored. */
+static void tell_as_named(const struct fdfs_id *old, uint64_t *time_s, char *address)
+{
+    if (old->is_slave || old->is_appender)
+        return;
+    *time_s = old->time_s;
+    if (old->source[3] != 0)
+        (void)snprintf(address, IO_ADDRESS_TEXT_MAX, "%u.%u.%u.%u", old->source[0], old->source[1],
+            old->source[2], old->source[3]);
+}
+
 static void query_looked(struct fdfs_op *op)
 {
     char address[IO_ADDRESS_TEXT_MAX];
     struct writer w = {op->answer, sizeof op->answer, 0, false};
     const struct slot_header *header = &op->header;
     uint64_t time_ns = header->flags & SLOT_MUTABLE ? header->modify_ns : header->create_ns;
+    uint64_t time_s = time_ns / NS_PER_S;
     bool needs_no_crc = op->request->head.flags & FDFS_FLAG_NO_CRC;
     source_address(op->door.loop, header->identity.origin, address);
+    if (op->is_old)
+        tell_as_named(&op->old, &time_s, address);
     fdfs_write_file_info(&w,
         &(struct fdfs_file_info){.size = header->size,
-            .time_s = time_ns / NS_PER_S,
+            .time_s = time_s,
             .crc = needs_no_crc && (header->flags & SLOT_MUTABLE) ? 0 : header->content_crc,
             .address = address},
         op->door.loop->storage->config.fastdfs_wide);

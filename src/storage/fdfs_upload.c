@@ -136,6 +136,16 @@ static err_t name_slave(struct modify *modify, struct span attributes, struct wr
 }
 
 /* "M00/00/04/<27>[<16>]" of the master, and the tail. */
+static struct span slave_name(const struct fdfs_op *op, uint8_t ret[FDFS_NAME_MAX])
+{
+    struct writer w = {ret, FDFS_NAME_MAX, 0, false};
+    struct span master = op->request->head.name;
+    write_bytes(&w, master.data, master.size - SUFFIX_FIELD);
+    write_bytes(&w, op->tail, strlen(op->tail));
+    CHECK(!w.failed);
+    return span_of(ret, w.size);
+}
+
 static void slave_named(struct modify *modify)
 {
     struct fdfs_op *op = modify->context;
@@ -144,13 +154,8 @@ static void slave_named(struct modify *modify)
         fdfs_remove(op, &op->slave, slave_withdrawn);
         return;
     }
-    char name[FDFS_NAME_MAX + 1];
-    struct writer w = {(uint8_t *)name, FDFS_NAME_MAX, 0, false};
-    struct span master = op->request->head.name;
-    write_bytes(&w, master.data, master.size - SUFFIX_FIELD);
-    write_bytes(&w, op->tail, strlen(op->tail));
-    CHECK(!w.failed);
-    write_answer(op, span_of(name, w.size));
+    uint8_t name[FDFS_NAME_MAX];
+    write_answer(op, slave_name(op, name));
     fdfs_op_hold(op, modify->stream, &modify->append);
 }
 
@@ -195,14 +200,9 @@ static void old_slave_known(struct stat_file *stat)
     (void)stat;
 }
 
-static void master_looked(struct fdfs_op *op)
+static void look_for_slave(struct fdfs_op *op)
 {
     struct storage_loop *loop = op->door.loop;
-    const struct fdfs_head *head = &op->request->head;
-    char suffix[SUFFIX_FIELD + 1];
-    memcpy(suffix, op->header.identity.suffix, SUFFIX_FIELD);
-    suffix[SUFFIX_FIELD] = '\0';
-    (void)fdfs_tail_make(suffix, head->prefix, head->suffix, op->tail);
     if (!fdfs_slave_find(
             op->attributes, span_of_text(op->tail), loop->store.config.group, &op->replaced)) {
         fdfs_body_begin(op, slave_begin);
@@ -211,6 +211,34 @@ static void master_looked(struct fdfs_op *op)
     op->file.stat = (struct stat_file){
         .fid = op->replaced, .on_result = old_slave_known, .done = old_slave_looked, .context = op};
     stat_start(&op->file.stat, &loop->store);
+}
+
+/* A slave that was imported has its name for ever. */
+static void imported_looked_up(struct name_lookup *lookup)
+{
+    struct fdfs_op *op = lookup->context;
+    bool is_imported = !err_is(lookup->err) && lookup->name.tail.size == 0;
+    err_t err = is_imported ? ERR(EXISTS, 0) : lookup->err;
+    if (err_is(err) && !err_has(err, ERR_CODE_NOT_FOUND))
+        fdfs_op_fail(op, err);
+    else
+        look_for_slave(op);
+}
+
+static void master_looked(struct fdfs_op *op)
+{
+    const struct fdfs_head *head = &op->request->head;
+    char suffix[SUFFIX_FIELD + 1];
+    memcpy(suffix, head->name.data + head->name.size - SUFFIX_FIELD, SUFFIX_FIELD);
+    suffix[SUFFIX_FIELD] = '\0';
+    (void)fdfs_tail_make(suffix, head->prefix, head->suffix, op->tail);
+    struct name_lookup *lookup = &op->file.lookup;
+    lookup->context = op;
+    lookup->done = imported_looked_up; /* the answer is empty still: room for the name */
+    if (op->is_old && name_lookup_begin(lookup, op->door.loop, slave_name(op, op->answer)))
+        name_lookup_start(lookup);
+    else
+        look_for_slave(op);
 }
 
 void fdfs_upload_slave(struct fdfs_op *op)

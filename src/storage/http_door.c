@@ -112,6 +112,44 @@ static void serve_pool(struct storage_loop *loop, struct http_request *request)
             "no file id: GET /<id>; POST /<pool> stores a file");
 }
 
+/* ---- names that were imported (decision 24) ---- */
+
+static void looked_up(struct name_lookup *lookup)
+{
+    struct http_op *op = lookup->context;
+    struct storage_loop *loop = op->door.loop;
+    struct http_request *request = op->request;
+    struct fid fid = lookup->name.fid, asked = lookup->asked;
+    bool is_slave = lookup->name.tail.size > 0; /* that was made here: the FastDFS door knows it */
+    err_t err = !err_is(lookup->err) && is_slave ? ERR(NOT_FOUND, 0) : lookup->err;
+    uint16_t owner = store_owner_loop(&loop->store, &asked);
+    http_op_close(op);
+    if (err_has(err, ERR_CODE_UNAVAILABLE) && owner != loop->index)
+        http_request_move(request, &loop->storage->loops[owner].http.server);
+    else if (err_is(err))
+        http_answer_error(loop, request, http_status_of(err), err, NULL);
+    else
+        serve_file(loop, request, &fid);
+}
+
+/* False: it is no such name, or we know none. */
+static bool look_up(struct storage_loop *loop, struct http_request *request)
+{
+    struct span path = request->head.path, group, name;
+    struct fdfs_id id;
+    if (!split_path(path, &group, &name) || !span_equals_text(group, loop->store.config.group)
+        || err_is(fdfs_id_parse(name, &id)) || loop->names.count == 0)
+        return false;
+    struct http_op *op = http_op_open(loop, request);
+    if (!op)
+        return true; /* answered */
+    op->file.lookup.context = op;
+    op->file.lookup.done = looked_up;
+    CHECK(name_lookup_begin(&op->file.lookup, loop, name));
+    name_lookup_start(&op->file.lookup);
+    return true;
+}
+
 static void serve(struct storage_loop *loop, struct http_request *request)
 {
     struct span path = request->head.path;
@@ -122,6 +160,8 @@ static void serve(struct storage_loop *loop, struct http_request *request)
         return;
     }
     err = fid_parse(span_of(path.data + 1, path.size - 1), &fid);
+    if (err_has(err, ERR_CODE_UNSUPPORTED) && look_up(loop, request))
+        return;
     if (err_is(err)) {
         serve_pool(loop, request);
         return;

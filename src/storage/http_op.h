@@ -3,6 +3,7 @@
 #define CAIRN_STORAGE_HTTP_OP_H
 
 #include "net/http_error.h"
+#include "storage/name_lookup.h"
 #include "storage/push_hold.h"
 #include "storage/server.h"
 
@@ -37,6 +38,7 @@ struct http_op {
     struct push_hold hold;
     void (*tell)(struct http_op *op); /* the answer of a change: op->hold says who holds it */
     union {
+        struct name_lookup lookup;
         struct upload upload;
         struct find find;
         struct modify modify;

@@ -7,23 +7,41 @@
 
 /* ---- reading ---- */
 
-static err_t read_copy(struct storage_mount *it, const struct io_handle *handle, unsigned copy,
-    struct members_image *ret)
+err_t members_file_read(struct storage_mount *it, const struct io_handle *handle, unsigned copy,
+    uint8_t ret[MEMBERS_COPY_SIZE])
 {
-    uint8_t bytes[MEMBERS_COPY_SIZE];
-    for (size_t done = 0; done < sizeof bytes;) {
-        struct iovec iov = {bytes + done, sizeof bytes - done};
-        int64_t result = mount_call(&it->mount, (struct io_op){.kind = IO_READ,
-                                                    .fd = handle->fd,
-                                                    .iov = &iov,
-                                                    .iov_count = 1,
-                                                    .offset = copy * sizeof bytes + done});
+    for (size_t done = 0; done < MEMBERS_COPY_SIZE;) {
+        struct iovec iov = {ret + done, MEMBERS_COPY_SIZE - done};
+        int64_t result =
+            mount_call(&it->mount, (struct io_op){.kind = IO_READ,
+                                       .fd = handle->fd,
+                                       .iov = &iov,
+                                       .iov_count = 1,
+                                       .offset = copy * (uint64_t)MEMBERS_COPY_SIZE + done});
         if (result < 0)
             return ERR_RESULT(result);
         if (result == 0)
             return ERR(CORRUPT, 0);
         done += (size_t)result;
     }
+    return ERR_OK;
+}
+
+err_t members_file_open(struct storage_mount *it, const char *name, struct io_handle *ret_handle)
+{
+    int64_t result = mount_call(&it->mount, (struct io_op){.kind = IO_OPEN,
+                                                .fd = it->mount.directory.fd,
+                                                .path = name,
+                                                .open_flags = IO_OPEN_READ,
+                                                .ret_handle = ret_handle});
+    return result < 0 && result != -ENOENT ? ERR_RESULT(result) : ERR_OK;
+}
+
+static err_t read_copy(struct storage_mount *it, const struct io_handle *handle, unsigned copy,
+    struct members_image *ret)
+{
+    uint8_t bytes[MEMBERS_COPY_SIZE];
+    TRY(members_file_read(it, handle, copy, bytes));
     return members_image_decode(bytes, copy, ret);
 }
 
@@ -39,16 +57,9 @@ static err_t load_one(struct storage_mount *it, struct members_image *ret)
 {
     struct io_handle handle = IO_HANDLE_NONE;
     *ret = (struct members_image){0};
-    int64_t result = mount_call(&it->mount, (struct io_op){.kind = IO_OPEN,
-                                                .fd = it->mount.directory.fd,
-                                                .path = MEMBERS_FILE,
-                                                .open_flags = IO_OPEN_READ,
-                                                .ret_handle = &handle});
-    if (result == -ENOENT)
-        return ERR_OK;
-    if (result < 0)
-        return ERR_RESULT(result);
-    err_t err = ERR_OK;
+    err_t err = members_file_open(it, MEMBERS_FILE, &handle);
+    if (err_is(err) || handle.fd < 0)
+        return err;
     for (unsigned copy = 0; copy < MEMBERS_COPIES && !err_is(err); copy++) {
         struct members_image image;
         err_t copy_err = read_copy(it, &handle, copy, &image);
@@ -137,7 +148,7 @@ static int next_mount(struct machine *machine)
     return submit(file, OPENED,
         (struct io_op){.kind = IO_OPEN,
             .fd = mount_of(file)->mount.directory.fd,
-            .path = MEMBERS_FILE,
+            .path = file->name,
             .open_flags = IO_OPEN_READ | IO_OPEN_WRITE | IO_OPEN_CREATE,
             .ret_handle = &file->handle});
 }
@@ -217,10 +228,20 @@ static const struct machine_kind kind = {"members-file", stages, STAGE_COUNT, UN
 void members_file_start(struct members_file *file, struct storage_mounts *mounts,
     const struct members_image *image, void (*done_call)(struct members_file *file))
 {
+    uint8_t page[MEMBERS_COPY_SIZE];
+    members_image_encode(image, page);
+    members_file_start_page(file, mounts, MEMBERS_FILE, image->generation, page, done_call);
+}
+
+void members_file_start_page(struct members_file *file, struct storage_mounts *mounts,
+    const char *name, uint64_t generation, const uint8_t page[MEMBERS_COPY_SIZE],
+    void (*done_call)(struct members_file *file))
+{
     *file = (struct members_file){.mounts = mounts,
+        .name = name,
         .handle = IO_HANDLE_NONE,
-        .generation = image->generation,
+        .generation = generation,
         .done = done_call};
-    members_image_encode(image, file->page);
+    memcpy(file->page, page, sizeof file->page);
     machine_start(&file->machine, &kind, &mounts->io->run, DIRECTION_OWN);
 }

@@ -13,6 +13,7 @@
 struct members_file {
     struct machine machine;
     struct storage_mounts *mounts;
+    const char *name; /* of the file */
     struct io_op op;
     struct iovec iov;
     struct io_handle handle;
@@ -34,5 +35,18 @@ MUST err_t members_file_load(
 /** Write `image`. One at a time; `file` stays put until done(), which is called once. */
 void members_file_start(struct members_file *file, struct storage_mounts *mounts,
     const struct members_image *image, void (*done)(struct members_file *file));
+
+/** The same for another file of two such copies: `page` as generation `generation` of `name`. */
+void members_file_start_page(struct members_file *file, struct storage_mounts *mounts,
+    const char *name, uint64_t generation, const uint8_t page[MEMBERS_COPY_SIZE],
+    void (*done)(struct members_file *file));
+
+/** Open such a file of a mount point to read; *ret_handle stays IO_HANDLE_NONE if there is none. Uses
+ * io_call. Errors: those of open. */
+MUST err_t members_file_open(
+    struct storage_mount *it, const char *name, struct io_handle *ret_handle);
+/** Read one copy. Errors: CORRUPT (too short), those of read. */
+MUST err_t members_file_read(struct storage_mount *it, const struct io_handle *handle,
+    unsigned copy, uint8_t ret[MEMBERS_COPY_SIZE]);
 
 #endif

@@ -93,7 +93,8 @@ static struct version conflicting(const struct native_op *op)
 /* A storage that is not running has not heard of everything: what it lacks may be there. */
 static bool may_be_elsewhere(const struct storage_loop *loop, uint8_t type, err_t err)
 {
-    return loop->state < STATE_RUNNING && (type == MSG_FIND || type == MSG_STAT)
+    return loop->state < STATE_RUNNING
+           && (type == MSG_FIND || type == MSG_STAT || type == MSG_TRANSLATE)
            && err_has(err, ERR_CODE_NOT_FOUND);
 }
 
@@ -296,6 +297,12 @@ static void serve(struct native *native, struct net_request *request)
         break;
     case MSG_MEMBER:
         native_member(native, request);
+        break;
+    case MSG_NAMES:
+        native_names(native, request);
+        break;
+    case MSG_TRANSLATE:
+        native_translate(native, request);
         break;
     default:
         native_refuse_saying(

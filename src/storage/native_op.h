@@ -10,6 +10,7 @@
 #include "storage/follow.h"
 #include "storage/harvest.h"
 #include "storage/list.h"
+#include "storage/name_lookup.h"
 #include "storage/push_hold.h"
 #include "storage/retry.h"
 #include "storage/server.h"
@@ -108,7 +109,9 @@ struct native_op {
     struct survey_waiter survey;
     struct membership_waiter saved;
     struct native_retry retry; /* upload that is asked for again */
+    struct names_waiter named;
     union {
+        struct name_lookup lookup;
         struct upload upload;
         struct find find;
         struct stat_file stat;
@@ -167,6 +170,8 @@ void native_ops(struct native *native, struct net_request *request, bool shows_r
 void native_verify(struct native *native, struct net_request *request);
 void native_recall(struct native *native, struct net_request *request);
 void native_member(struct native *native, struct net_request *request);
+void native_names(struct native *native, struct net_request *request);
+void native_translate(struct native *native, struct net_request *request);
 
 /** The answer to a STATUS: the first `size` bytes of op->page; then the operation closes. */
 void native_page_send(struct native_op *op, size_t size);

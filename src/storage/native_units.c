@@ -103,14 +103,29 @@ void positions_write(const struct storage_loop *loop, struct writer *page)
     }
 }
 
+/* As this loop knows them; none where there is no room: members that have so many streams ask in vain. */
+static uint8_t write_maps(const struct names *names, const char *group, struct writer *page)
+{
+    char text[FID_TEXT_MAX];
+    size_t skip = strlen(group) + 1;
+    if (FRAME_DATA_MAX - page->size < (size_t)NAMES_MAPS_MAX * (2 + FID_TEXT_MAX))
+        return 0;
+    for (uint32_t i = 0; i < names->count; i++) {
+        size_t size = fid_format(&names->maps[i], text);
+        write_text(page, span_of(text + skip, size - skip));
+    }
+    return (uint8_t)names->count;
+}
+
 static void positions_home(struct native_op *op)
 {
     struct native_positions *positions = &op->file.positions;
     struct storage_loop *home = op->native->loop;
+    struct msg_positions_reply reply = {.state = home->storage->loops[0].state,
+        .count = (uint32_t)(positions->page.size / UNIT_POSITION_SIZE),
+        .maps = write_maps(&home->names, home->store.config.group, &positions->page)};
     struct writer fields = net_reply_begin(op->request);
-    msg_positions_reply_encode(&(struct msg_positions_reply){.state = home->storage->loops[0].state,
-                                   .count = (uint32_t)(positions->page.size / UNIT_POSITION_SIZE)},
-        &fields);
+    msg_positions_reply_encode(&reply, &fields);
     native_sheet_send(op, positions->page.size, MSG_POSITIONS_REPLY, &fields);
 }
 

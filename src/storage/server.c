@@ -17,7 +17,9 @@ static err_t make_budget(struct storage *storage, uint32_t loops, uint32_t strea
 
 err_t storage_open(struct storage *storage, const struct storage_options *options)
 {
-    *storage = (struct storage){.config = *options->config, .options = *options};
+    memset(storage, 0, sizeof *storage); /* too large for a compound literal on the stack */
+    storage->config = *options->config;
+    storage->options = *options;
     storage->state = STATE_INITING;
     storage->filling = reconcile_filling();
     list_init(&storage->tour.waiters);
@@ -314,6 +316,11 @@ static err_t open_office(struct storage *storage)
     err = membership_open(&storage->membership, storage);
     if (err_is(err)) {
         note_failure(storage, err, "cairn.members cannot be read by this version of cairn");
+        return err;
+    }
+    err = names_open(&storage->names, storage);
+    if (err_is(err)) {
+        note_failure(storage, err, "cairn.names cannot be read by this version of cairn");
         return err;
     }
     storage->has_mirrors = roster_member_count(&storage->membership.roster) > 0;

@@ -43,6 +43,7 @@
 #include "storage/members.h"
 #include "storage/membership.h"
 #include "storage/mounts.h"
+#include "storage/names.h"
 #include "storage/native.h"
 #include "storage/pull.h"
 #include "storage/push.h"
@@ -155,6 +156,8 @@ struct storage_loop {
     /* a mirror knows more of a stream of this loop than we do: state was lost here. May be NULL */
     void (*on_behind_itself)(struct storage_loop *loop, uint32_t machine);
     struct members_word members_word; /* from loop 0 */
+    struct names names;               /* maps of old names */
+    struct names_word names_word;     /* from loop 0 */
     struct storage_word command;      /* from loop 0 */
     struct storage_word answer;       /* to loop 0 */
     struct storage_fence_word fence;
@@ -210,6 +213,7 @@ struct storage {
     struct storage_loop_report *reports; /* of each loop, by the last tour */
     struct heartbeat heartbeat;
     struct membership membership;
+    struct names_book names;
     struct contacts contacts;
     struct storage_ready ready;
     struct reconcile reconcile;
@@ -231,7 +235,7 @@ struct storage {
     uint64_t refresh_ns, status_ns;
 };
 
-/** Sums and copies; `storage` (1.5 MiB, all zero) stays put until its loops are over. No loop is
+/** Sums and copies; `storage` (2.2 MiB) stays put until its loops are over. No loop is
  * needed yet: storage->loop_count tells how many the caller must give.
  * Errors: NO_RESOURCE: too few descriptors: storage_budget_print_descriptors(&storage->budget) says
  * what is missing. */

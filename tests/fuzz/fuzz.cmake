@@ -6,6 +6,7 @@ cairn_fuzz(msg SOURCES fuzz/msg_fuzz.c CORPUS ${CMAKE_CURRENT_SOURCE_DIR}/fuzz/c
 cairn_fuzz(config SOURCES fuzz/config_fuzz.c CORPUS ${CMAKE_CURRENT_SOURCE_DIR}/fuzz/corpus/config)
 cairn_fuzz(mount_image SOURCES fuzz/mount_image_fuzz.c CORPUS ${CMAKE_CURRENT_SOURCE_DIR}/fuzz/corpus/mount_image LINKS cairn_disk)
 cairn_fuzz(members_image SOURCES fuzz/members_image_fuzz.c CORPUS ${CMAKE_CURRENT_SOURCE_DIR}/fuzz/corpus/members_image LINKS cairn_disk)
+cairn_fuzz(names SOURCES fuzz/names_fuzz.c CORPUS ${CMAKE_CURRENT_SOURCE_DIR}/fuzz/corpus/names LINKS cairn_disk)
 cairn_fuzz(member_entry SOURCES fuzz/member_entry_fuzz.c CORPUS ${CMAKE_CURRENT_SOURCE_DIR}/fuzz/corpus/member_entry LINKS cairn_wire)
 cairn_fuzz(net_server SOURCES fuzz/net_server_fuzz.c CORPUS ${CMAKE_CURRENT_SOURCE_DIR}/fuzz/corpus/net_server LINKS cairn_net cairn_sim)
 cairn_fuzz(slot SOURCES fuzz/slot_fuzz.c CORPUS ${CMAKE_CURRENT_SOURCE_DIR}/fuzz/corpus/slot LINKS cairn_wire)

@@ -1,5 +1,6 @@
 """Files of the FastDFS door on mirrors: what one storage stored is served, changed and deleted at the other one."""
 
+import os
 import random
 import shutil
 import signal
@@ -9,6 +10,7 @@ import zlib
 
 import fastdfs_client as fdfs
 from fastdfs_client import ENOENT, Tracker
+from fastdfs_store import Store
 from group import Group, free_port
 
 SMALL = ["--chunk-size", "16MiB", "--log-segment-size", "4MiB", "--log-segments", "8", "--checkpoint-bytes", "8MiB",
@@ -119,6 +121,38 @@ class MirrorsTest(unittest.TestCase):
         self.group.wait_until(lambda: tracker.update(some) == self.group.storages[1].fastdfs, 20, "the mirror is named")
         self.assertEqual(sorted(s["status"] for s in tracker.list_storages("g1")), [5, 7])
         self.check(self.connect(tracker.fetch(some)), files)
+
+    def import_store(self, store, ack):
+        words = ["import", "fastdfs", *store.roots, "--group", "g1", "--manifest", os.path.join(self.root, "manifest")]
+        code, _, talk = self.group.cairn(*words, "--ack", ack, "--quiet")
+        self.assertEqual(code, 0, talk)
+
+    def serves_all(self, storage, files):
+        try:
+            return all(storage.download(file_id) == data for file_id, data in files.items())
+        except fdfs.Refused:
+            return False
+
+    def test_imported_files_keep_their_ids_at_every_mirror(self):
+        store = Store(os.path.join(self.root, "fdfs"), "g1")
+        store.fill(30)
+        self.import_store(store, "all")
+        for storage in (self.first, self.second):
+            self.group.wait_until(lambda: self.serves_all(storage, store.files), 10, "old ids are served")
+        appender = next(file_id for file_id in store.files if file_id.endswith(".log"))
+        self.second.append(appender, b"more")
+        gone = store.flat(b"came while the second was away", "txt")
+        self.group.storages[1].end(signal.SIGTERM)
+        self.import_store(store, "local")
+        store.files[appender] += b"more"
+        self.group.storages[1].start()
+        self.group.wait_running()
+        second = self.connect(self.group.storages[1].fastdfs)
+        self.group.wait_until(lambda: self.serves_all(second, store.files), 10, "the one that was away knows them all")
+        second.delete(gone)
+        self.assert_gone(self.first, gone)
+        code, out, talk = self.group.cairn("check", "--deep", timeout=120)
+        self.assertEqual(code, 0, out + talk)
 
 
 if __name__ == "__main__":

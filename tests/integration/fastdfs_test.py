@@ -362,10 +362,15 @@ class SlaveTest(FastdfsTest):
 
 
 class HostileTest(FastdfsTest):
+    def test_a_name_of_fastdfs_that_nobody_imported_is_not_found(self):
+        other = f"{GROUP}/M00/00/00/fwAAUmsDsdyAUAdeAAAAHm7i4hc444.txt"
+        for call in (self.storage.delete, self.storage.download, self.storage.metadata, self.storage.info):
+            self.assert_refused(ENOENT, call, other)
+
     def test_names_that_are_none_are_refused(self):
         names = ["", "x", "M00/00/00/", "M00/00/00/../../../../etc/passwd", "../" * 20 + "etc/passwd", "M00/00/00/" + "A" * 34,
                  "M00/00/00/" + "A" * 43, "M00/00/00/" + "\0" * 34, "M00/00/00/" + "/" * 34, "data/00/00/" + "A" * 34,
-                 "M00/00/00/fwAAUmsDsdyAUAdeAAAAHm7i4hc444.txt", "%2e%2e/" * 6]
+                 "%2e%2e/" * 6]
         for name in names:
             for command in (fdfs.DELETE, fdfs.GET_META, fdfs.QUERY):
                 self.assert_refused(EINVAL, self.storage.ask, command, padded(GROUP, 16) + name.encode())

@@ -1,6 +1,7 @@
 cairn_test(blocks_test SOURCES unit/disk/blocks_test.c LINKS cairn_disk)
 cairn_test(slotmap_test SOURCES unit/disk/slotmap_test.c LINKS cairn_disk)
 cairn_test(space_test SOURCES unit/disk/space_test.c LINKS cairn_disk)
+cairn_test(names_image_test SOURCES unit/disk/names_image_test.c LINKS cairn_disk)
 cairn_test(members_image_test SOURCES unit/disk/members_image_test.c LINKS cairn_disk)
 cairn_test(mount_image_test SOURCES unit/disk/mount_image_test.c LINKS cairn_disk)
 cairn_test(mount_test SOURCES unit/disk/mount_test.c LINKS cairn_disk cairn_sim)

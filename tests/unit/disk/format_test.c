@@ -5,6 +5,7 @@
 #include "disk/chunk_table.h"
 #include "disk/members_image.h"
 #include "disk/mount_image.h"
+#include "disk/names_image.h"
 #include "disk/packed.h"
 #include "disk/single_name.h"
 #include "disk/slotmap.h"
@@ -705,4 +706,40 @@ TEST(members_are_as_documented)
     const struct field fields[] = {{0, 4, 0x0d0e0f}, {4, 1, 1}, {5, 1, 6}, {6, 2, 0x1e1f},
         {8, 16, 0x40}, {24, 16, 0x90}, {40, 24, 0}};
     EXPECT_LAYOUT("### Member entry", fields, copy + 64, 64);
+}
+
+TEST(the_list_of_maps_is_as_documented)
+{
+    static uint8_t copy[MEMBERS_COPY_SIZE];
+    struct names_image image = {.generation = 0x1112131415161718, .machine = 0x0a0b0c, .count = 1};
+    fill(image.storage_uuid, 16, 0x80);
+    memcpy(image.maps[0], "ABCDEFGH", 9);
+    names_image_encode(&image, copy);
+    uint8_t plain[MEMBERS_COPY_SIZE];
+    memcpy(plain, copy, sizeof plain);
+    put_u32(plain + 12, 0);
+    const struct field head[] = {{0, 8, 0x4d414e4e52494143}, {8, 4, 1},
+        {12, 4, plain_crc(0, plain, sizeof plain)}, {16, 8, image.generation}, {24, 16, 0x80},
+        {40, 4, 0x0a0b0c}, {44, 4, 1}, {48, 16, 0}};
+    EXPECT_LAYOUT("## Names", head, copy, 64);
+    EXPECT(memcmp(copy + 64, "ABCDEFGH\0", 9) == 0);
+}
+
+TEST(maps_of_names_are_as_documented)
+{
+    static uint8_t page[NAMES_PAGE_SIZE];
+    struct names_key key = {.has_rest = true};
+    fill(key.bytes, 16, 0x40);
+    fill(key.rest, 7, 0x60);
+    names_page_init(page);
+    uint8_t id[NAMES_ID_MAX];
+    fill(id, sizeof id, 0x10);
+    for (int i = 0; i <= NAMES_PAGE_ENTRIES; i++)
+        EXPECT_EQ(names_page_add(page, &key, span_of(id, sizeof id)), i < NAMES_PAGE_ENTRIES);
+    const struct field head[] = {
+        {0, 4, 0x504d4e43}, {4, 2, 1}, {6, 2, NAMES_PAGE_ENTRIES}, {8, 1, 1}, {9, 55, 0}};
+    EXPECT_LAYOUT("## Maps of names", head, page, 64);
+    const struct field entry[] = {
+        {0, 16, 0x40}, {16, 7, 0x66656463626160}, {23, 1, 60}, {24, 60, 0x10}};
+    EXPECT_LAYOUT("### Name entry", entry, page + 64 + 84, 84);
 }
