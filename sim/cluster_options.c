@@ -48,7 +48,7 @@ void cluster_options_draw(struct cluster_options *options, struct prng *prng)
     options->storages = (uint8_t)PICK(prng, 1, 2, 2, 2, 3, 3, 3, 4);
     options->clients = (uint8_t)PICK(prng, 1, 1, 2);
     options->has_secrets = prng_below(prng, 10) == 0;
-    options->timeout_ns = PICK(prng, 3, 8, 20) * NS_PER_S;
+    options->timeout_ns = PICK(prng, 6, 8, 20) * NS_PER_S;
     options->retries = PICK(prng, 1, 3, 6);
     bool has_blocks = prng_below(prng, 20) == 0; /* slots with a table of blocks */
     uint32_t single_min = has_blocks ? 90000 : PICK(prng, 4096, 4096, 6000, 8192, 16384);

@@ -44,7 +44,8 @@ bool mirror_drop_may(const struct stream *stream, const struct chunk_entry *entr
     return entry->source != 0 && entry->live_count == 0 && digest_equals(&entry->digest, &none)
            && !entry->is_lost && !entry->has_remains && stream->tombstone_holds == 0
            && (entry->touched_ns == 0 || now - entry->touched_ns >= stream->options.mirror_idle_ns)
-           && stream->sources.all[entry->source].kept_watermark >= entry->youngest_birth;
+           && coverage_has_all(
+               &stream->sources.all[entry->source].kept_coverage, entry->youngest_birth);
 }
 
 static bool is_over(const struct mirror_drop *drop)

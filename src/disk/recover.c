@@ -224,6 +224,41 @@ static void apply_floors(struct recovery *recovery)
         stream->chunks.next_number = floor->chunk + 1;
 }
 
+/* All ids that may have been given out. */
+static void lose_own(struct stream *stream)
+{
+    struct source *own = stream->sources.all;
+    uint64_t wall = id_clock_of_wall(io_wall(stream->options.io));
+    uint64_t last = atomic_load(&stream->options.clock->last);
+    uint64_t clock = last > wall ? last : wall;
+    if (clock < stream->lease)
+        clock = stream->lease;
+    id_clock_raise(stream->options.clock, clock);
+    own->lost_clock = clock;
+    coverage_lose(&own->kept_coverage, 1, clock);
+}
+
+void recovery_lose(struct recovery *recovery, struct source *source)
+{
+    struct stream *stream = recovery->stream;
+    if (source == stream->sources.all)
+        lose_own(stream);
+    else
+        coverage_lose(&source->kept_coverage, 1, source->kept_coverage.watermark);
+}
+
+/* What is not here tells nothing when records are missing, or when the stream is new: its disk may have
+ * taken the place of another one. */
+static void note_losses(struct recovery *recovery)
+{
+    struct source_table *sources = &recovery->stream->sources;
+    bool is_new = recovery->header.generation == 0 && recovery->scan.records == 0;
+    if (is_new || recovery->has_lost_state || recovery->scan.rotten > 0)
+        recovery_lose(recovery, &sources->all[0]);
+    for (uint32_t i = 1; recovery->scan.rotten > 0 && i < sources->count; i++)
+        recovery_lose(recovery, &sources->all[i]);
+}
+
 static void skim_record(void *context, const struct record *record)
 {
     struct recovery *recovery = context;
@@ -239,6 +274,7 @@ static err_t replay(struct recovery *recovery)
     TRY(log_scan_run(&recovery->scan, recovery->header.lsn, recovery_redo_record, recovery));
     TRY(single_redo_finish(&recovery->singles));
     apply_floors(recovery);
+    note_losses(recovery);
     TRY(recovery_settle_chunks(recovery));
     TRY(recovery_sweep_chunks(recovery));
     TRY(settle_digests(recovery));
@@ -345,11 +381,12 @@ static void settle_sources(struct stream *stream, uint64_t lsn)
 {
     struct source *own = stream->sources.all;
     own->lsn = own->kept_lsn = lsn;
+    own->coverage = own->kept_coverage;
     for (uint32_t i = 1; i < stream->sources.count; i++) {
         struct source *source = &stream->sources.all[i];
         source->incarnation = source->logged_incarnation = source->kept_incarnation;
         source->lsn = source->logged_lsn = source->kept_lsn;
-        source->watermark = source->kept_watermark;
+        source->coverage = source->kept_coverage;
     }
 }
 

@@ -258,6 +258,7 @@ static void note_lost(struct recovery *recovery, struct chunk_entry *entry)
 {
     const struct digest none = {0};
     recovery->has_losses |= !digest_equals(&entry->digest, &none);
+    recovery_lose(recovery, &recovery->stream->sources.all[entry->source]);
     entry->digest = none;
     recovery->stream->lost_chunks++;
 }
@@ -266,8 +267,8 @@ static void note_lost(struct recovery *recovery, struct chunk_entry *entry)
 static void forget_dropped(struct stream *stream, struct chunk_entry *entry)
 {
     struct source *source = &stream->sources.all[entry->source];
-    if (source->gone_birth < source->kept_watermark)
-        source->gone_birth = source->kept_watermark;
+    if (source->gone_birth < source->kept_coverage.watermark)
+        source->gone_birth = source->kept_coverage.watermark;
     chunk_table_remove(&stream->chunks, entry);
 }
 

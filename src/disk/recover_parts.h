@@ -32,6 +32,10 @@ MUST err_t recovery_read(struct recovery *recovery, int fd, uint8_t *into, size_
 /** Errors: IO, NO_RESOURCE. */
 MUST err_t recovery_sync(struct recovery *recovery, int fd);
 
+/** Files of this source may be missing here that were here, or told of here: it does not cover their ids
+ * any more. Of the stream itself: nor does anybody who follows it. */
+void recovery_lose(struct recovery *recovery, struct source *source);
+
 /** A slot in a chunk that this stream allocates in. */
 bool recovery_is_own(const struct stream *stream, const struct place *place);
 

@@ -64,7 +64,7 @@ uint64_t file_digest(
 }
 
 /* ---- in a checkpoint: 0 machine u32 | 4 mount | 5 stream | 6 zero u16 | 8 incarnation | 16 LSN
- * 24 watermark | 32 gone birth | 40 zeros up to 64 | sum, count (u64 each) of 64 buckets ---- */
+ * 24 watermark | 32 gone birth | 40 gap first, last | 56 lost clock | sum, count (u64 each) of 64 buckets ---- */
 
 static void source_encode(const struct source *source, struct writer *w)
 {
@@ -74,10 +74,11 @@ static void source_encode(const struct source *source, struct writer *w)
     write_u16(w, 0);
     write_u64(w, source->kept_incarnation);
     write_u64(w, source->kept_lsn);
-    write_u64(w, source->kept_watermark);
+    write_u64(w, source->kept_coverage.watermark);
     write_u64(w, source->gone_birth);
-    for (int i = 0; i < 3; i++)
-        write_u64(w, 0);
+    write_u64(w, source->kept_coverage.gap_first);
+    write_u64(w, source->kept_coverage.gap_last);
+    write_u64(w, source->lost_clock);
     for (int i = 0; i < SOURCE_BUCKETS; i++) {
         write_u64(w, source->singles[i].sum);
         write_u64(w, source->singles[i].count);
@@ -98,10 +99,12 @@ static void source_decode(struct reader *r, struct source *ret)
     (void)read_u16(r);
     ret->incarnation = ret->logged_incarnation = ret->kept_incarnation = read_u64(r);
     ret->lsn = ret->logged_lsn = ret->kept_lsn = read_u64(r);
-    ret->watermark = ret->kept_watermark = read_u64(r);
+    ret->kept_coverage.watermark = read_u64(r);
     ret->gone_birth = read_u64(r);
-    for (int i = 0; i < 3; i++)
-        (void)read_u64(r);
+    ret->kept_coverage.gap_first = read_u64(r);
+    ret->kept_coverage.gap_last = read_u64(r);
+    ret->coverage = ret->kept_coverage;
+    ret->lost_clock = read_u64(r);
     for (int i = 0; i < SOURCE_BUCKETS; i++) {
         ret->singles[i].sum = read_u64(r);
         ret->singles[i].count = read_u64(r);

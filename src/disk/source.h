@@ -6,12 +6,13 @@
  * digest), or one of its 64 buckets of single files (here). A file counts in the unit of its *home*.
  *
  * Like the chunk table this is a function of checkpoint and log, changed when a record is durable;
- * except for `incarnation`, `lsn` and `watermark`: where the follower is. */
+ * except for `incarnation`, `lsn` and `coverage`: where the follower is. */
 #ifndef CAIRN_DISK_SOURCE_H
 #define CAIRN_DISK_SOURCE_H
 
 #include "base/bytes.h"
 #include "base/mem.h"
+#include "wire/coverage.h"
 #include "wire/record.h"
 
 /** Names a stream of a storage of the group. */
@@ -36,9 +37,13 @@ struct source {
     /* Followed up to here: every record up to it is in our log, or has no effect here. Moved by the
      * follower; [0]: the last durable record. */
     uint64_t incarnation, lsn;
-    uint64_t watermark; /* of its ids, at that position */
+    struct coverage coverage; /* of its ids, at that position; [0]: the gap only */
     /* The position that a restart finds: a durable RECORD_POSITION, or the checkpoint. */
-    uint64_t kept_incarnation, kept_lsn, kept_watermark;
+    uint64_t kept_incarnation, kept_lsn;
+    struct coverage kept_coverage;
+    /* [0]: of ids up to here uploads may be missing in its log, and all that follow it may have missed
+     * them; 0: none. */
+    uint64_t lost_clock;
     uint64_t logged_incarnation, logged_lsn; /* the last RECORD_POSITION, durable or not */
     uint64_t gone_birth; /* copies of its chunks were dropped with tombstones up to this birth */
     struct digest singles[SOURCE_BUCKETS];

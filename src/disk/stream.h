@@ -196,11 +196,15 @@ MUST bool stream_take_clock(struct stream *stream, struct log_waiter *waiter,
     struct machine *machine, uint64_t *ret, err_t *ret_err);
 
 /** The id clock just taken is that of a file whose upload is under way: the watermark stays below it
- * until stream_release_clock: its record is appended, or the operation unwinds. To be called before
+ * until stream_release_clock: its record is appended (if that is before it is durable and told: is durable),
+ * or the operation unwinds. To be called before
  * anything else is done on the stream. */
 void stream_hold_clock(struct stream *stream, struct clock_hold *hold, uint64_t clock);
 /** Nothing to do if none is held. */
 void stream_release_clock(struct clock_hold *hold);
+/** Is this id held? What is acknowledged from memory is, until it is durable: other storages must not see
+ * it, or it would be there after we have lost it. */
+bool stream_holds_clock(const struct stream *stream, uint64_t clock);
 
 /** The watermark that belongs into a record which is appended now (before anything else happens):
  * every id at or below it that was born in this stream has its upload before this record in the log, or
@@ -268,7 +272,19 @@ MUST err_t stream_source_add(
     struct stream *stream, const struct source_key *key, struct source **ret);
 /** Call on_source. Errors: its own. */
 MUST err_t stream_tell_source(struct stream *stream, const struct source_key *key);
-/** Log where the follower of `source` is (its incarnation, lsn, watermark): kept_* follow when that is
+/** If a file with this id of the source lived, would it be here, or be known to be missing here? Else it
+ * is not here because it was deleted or never was. Own ids are all known, but for those in the gap. */
+bool stream_covers(struct stream *stream, const struct source_key *key, uint64_t clock);
+/** The same of what a restart finds: what else tells of a delete may go then. */
+bool stream_keeps_covering(struct stream *stream, const struct source_key *key, uint64_t clock);
+/** What is covered of a source, to be told to others: [0] with its watermark. */
+struct coverage stream_coverage(struct stream *stream, const struct source *source);
+/** All files of the source were taken over from somebody who covers `other`. */
+void stream_raise_coverage(
+    struct stream *stream, struct source *source, const struct coverage *other);
+/** Records of the log can't be read: who follows it may miss ids up to here. */
+void stream_lose_log(struct stream *stream);
+/** Log where the follower of `source` is (its incarnation, lsn, coverage): kept_* follow when that is
  * durable. Nothing to do if it has not moved, if there is no room in the log now, or for [0]. */
 void stream_position_log(struct stream *stream, struct source *source);
 

@@ -55,6 +55,14 @@ void stream_release_clock(struct clock_hold *hold)
         list_remove(&hold->link);
 }
 
+bool stream_holds_clock(const struct stream *stream, uint64_t clock)
+{
+    LIST_EACH (node, &stream->held_clocks)
+        if (CONTAINER_OF(node, struct clock_hold, link)->clock == clock)
+            return true;
+    return false;
+}
+
 /* The clock is raised to what is promised, so that nobody draws below it, and no promise goes beyond
  * the lease, so that this holds after a crash as well. */
 uint64_t stream_watermark_stamp(struct stream *stream)

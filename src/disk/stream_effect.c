@@ -163,7 +163,8 @@ static void effect_position(struct stream *stream, const struct record *record)
         return;
     source->kept_incarnation = record->source_incarnation;
     source->kept_lsn = record->source_lsn;
-    source->kept_watermark = record->watermark;
+    source->kept_coverage =
+        (struct coverage){record->watermark, record->content_offset, record->total_size};
 }
 
 static void effect_lease(struct stream *stream, const struct record *record)
@@ -231,6 +232,56 @@ err_t stream_tell_source(struct stream *stream, const struct source_key *key)
     return is_heard ? stream->options.on_source(stream, key) : ERR_OK;
 }
 
+static bool covers(const struct stream *stream, const struct source *source,
+    const struct coverage *coverage, uint64_t clock)
+{
+    bool is_own = source == stream->sources.all;
+    bool is_in_gap = clock >= coverage->gap_first && clock <= coverage->gap_last;
+    return is_own ? !is_in_gap : coverage_has(coverage, clock);
+}
+
+bool stream_covers(struct stream *stream, const struct source_key *key, uint64_t clock)
+{
+    const struct source *source = stream_source_find(stream, key);
+    return source && covers(stream, source, &source->coverage, clock);
+}
+
+bool stream_keeps_covering(struct stream *stream, const struct source_key *key, uint64_t clock)
+{
+    const struct source *source = stream_source_find(stream, key);
+    return source && covers(stream, source, &source->kept_coverage, clock);
+}
+
+struct coverage stream_coverage(struct stream *stream, const struct source *source)
+{
+    struct coverage coverage = source->coverage;
+    if (source == stream->sources.all)
+        coverage.watermark = stream_watermark(stream);
+    return coverage;
+}
+
+void stream_raise_coverage(
+    struct stream *stream, struct source *source, const struct coverage *other)
+{
+    bool is_own = source == stream->sources.all;
+    struct coverage coverage = stream_coverage(stream, source);
+    coverage_merge(&coverage, other);
+    if (is_own)
+        coverage.watermark = source->coverage.watermark;
+    source->coverage = coverage;
+    if (is_own) /* kept with the next checkpoint */
+        source->kept_coverage = coverage;
+    else
+        stream_position_log(stream, source);
+}
+
+void stream_lose_log(struct stream *stream)
+{
+    uint64_t clock = stream_watermark(stream);
+    if (stream->sources.all[0].lost_clock < clock)
+        stream->sources.all[0].lost_clock = clock;
+}
+
 void stream_position_log(struct stream *stream, struct source *source)
 {
     struct record record = {.kind = RECORD_POSITION,
@@ -239,12 +290,14 @@ void stream_position_log(struct stream *stream, struct source *source)
         .mount = source->key.mount,
         .stream = source->key.stream,
         .time_ns = io_wall(stream->options.io),
-        .watermark = source->watermark,
+        .watermark = source->coverage.watermark,
+        .content_offset = source->coverage.gap_first,
+        .total_size = source->coverage.gap_last,
         .source_incarnation = source->incarnation,
         .source_lsn = source->lsn};
     bool is_logged = source->logged_incarnation == source->incarnation
                      && source->logged_lsn == source->lsn
-                     && source->kept_watermark == source->watermark;
+                     && coverage_equals(&source->kept_coverage, &source->coverage);
     if (is_logged || source == stream->sources.all || stream->state != STREAM_OPEN
         || !binlog_has_room(&stream->log, record_size(&record)))
         return;

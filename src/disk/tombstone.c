@@ -20,9 +20,7 @@ bool stream_tombstone_is_over(
     struct stream *stream, const struct identity *identity, const struct place *home)
 {
     struct source_key key = source_key_of(home);
-    const struct source *source = stream_source_find(stream, &key);
-    bool is_own = source == stream->sources.all; /* the origin knows of all its ids */
-    return source && (is_own || identity->clock <= source->kept_watermark);
+    return stream_keeps_covering(stream, &key, identity->clock);
 }
 
 void tombstones_note(struct stream *stream, const struct record *record)

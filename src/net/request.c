@@ -117,6 +117,11 @@ bool net_request_is_gone(const struct net_request *request)
     return stream_is_lost(&request->connection->accepted.stream);
 }
 
+void net_request_cut(struct net_request *request)
+{
+    accepted_cut(&request->connection->accepted);
+}
+
 void net_request_move(struct net_request *request, struct net_server *to)
 {
     struct net_connection *connection = request->connection;

@@ -141,6 +141,9 @@ void net_request_end(struct net_request *request);
 /** True when nothing sent to this peer can arrive any more. */
 bool net_request_is_gone(const struct net_request *request);
 
+/** Cut the request's connection: nothing good can come from it any more. Its requests see CLOSED. */
+void net_request_cut(struct net_request *request);
+
 /**
  * Serve this request, and its connection from now on, on the loop of `to`: from inside on_request()
  * only. The request is not the caller's any more; on_request() of `to` gets it as a new one. When

@@ -2,6 +2,7 @@
 
 #include "base/units.h"
 #include "storage/internal.h"
+#include "wire/unit.h"
 
 #define CALL_NS (3 * NS_PER_S)
 #define RETRY_MIN_NS (100 * NS_PER_MS)
@@ -133,16 +134,15 @@ static bool take_positions(struct contact *contact, struct span meta, struct spa
     contact->row_count = 0;
     contact->is_cut = false;
     for (uint32_t i = 0; i < msg.count; i++) {
-        uint32_t machine = read_u32(&r);
-        struct contact_row row = {.mount = read_u8(&r), .stream = read_u8(&r)};
-        (void)read_u16(&r);
-        row.incarnation = read_u64(&r);
-        row.lsn = read_u64(&r);
-        (void)read_u64(&r);
-        if (r.failed)
+        struct unit_position position;
+        if (err_is(unit_position_decode(&r, &position)))
             return false;
-        if (machine != contact->machine)
+        if (position.machine != contact->machine)
             continue; /* it follows that one, as we do */
+        struct contact_row row = {.mount = position.mount,
+            .stream = position.stream,
+            .incarnation = position.incarnation,
+            .lsn = position.lsn};
         contact->is_cut |= contact->row_count == CONTACT_ROWS_MAX;
         if (contact->row_count < CONTACT_ROWS_MAX)
             contact->rows[contact->row_count++] = row;
@@ -437,7 +437,9 @@ void contacts_sum(const struct contacts *contacts, bool with_positions, uint64_t
     for (uint32_t i = 0; i < roster->count; i++) {
         if (roster->all[i].member.is_removed)
             continue;
-        if (contacts->all[i].machine == 0)
+        if (!with_positions && roster->all[i].member.is_alive && roster->all[i].is_new)
+            ret->recalled++; /* what all have lost nobody waits for */
+        else if (contacts->all[i].machine == 0)
             ret->pending++; /* not tried yet */
         else
             sum_contact(

@@ -50,7 +50,7 @@ struct follower {
 
 /** What a PUSH or PUSH_SINGLE says of itself. */
 struct follow_terms {
-    uint64_t incarnation, lsn_from, lsn_to, watermark;
+    uint64_t incarnation, lsn_from, lsn_to, watermark, lost_clock;
     uint32_t count; /* entries */
     bool is_single;
 };

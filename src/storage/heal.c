@@ -1,20 +1,19 @@
 #include "storage/heal.h"
 
-static uint64_t watermark_of(const struct store *store, const struct fid *fid)
+static bool is_covered(const struct store *store, const struct fid *fid)
 {
     struct stream_place place = store_place_of(store, fid);
     struct stream *stream = store->mounts[place.mount].streams[place.stream];
     struct source_key key = {fid->identity.origin, fid->mount, fid->stream};
-    const struct source *source = stream ? stream_source_find(stream, &key) : NULL;
-    return source ? source->watermark : 0;
+    return stream && stream_covers(stream, &key, fid->identity.clock);
 }
 
 bool heal_may_be_young(const struct store *store, const struct fid *fid)
 {
-    if (!store->fetch || fid->identity.origin == store->config.machine)
+    if (!store->fetch)
         return false;
     bool is_owned_here = store_owner_loop(store, fid) == store->config.loop_index;
-    return !is_owned_here || fid->identity.clock > watermark_of(store, fid);
+    return !is_owned_here || !is_covered(store, fid);
 }
 
 bool heal_helps(

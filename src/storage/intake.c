@@ -161,10 +161,26 @@ static bool is_doubtful(const struct intake *intake)
            && !intake->was_fetched && intake->store->fetch;
 }
 
+/* Another storage can know of a file of ours before our record of it is applied. */
+static bool must_look_again(struct intake *intake)
+{
+    const struct binlog *log = &intake->stream->log;
+    bool is_own = intake->entry.record.home.machine == intake->store->config.machine;
+    bool is_missing = intake->now.life == APPLY_ABSENT && intake->effects.verdict == APPLY_FINAL;
+    if (!is_own || !is_missing || intake->is_settled)
+        return false;
+    if (intake->witness_lsn == 0)
+        intake->witness_lsn = log->lsn_next - 1;
+    intake->is_settled = binlog_applied_lsn(log) >= intake->witness_lsn;
+    return true;
+}
+
 static int intake_decide(struct machine *machine)
 {
     struct intake *intake = intake_of(machine);
     decide(intake);
+    if (must_look_again(intake))
+        return INTAKE_LOOK;
     enum apply_verdict verdict = intake->effects.verdict;
     bool is_delete = intake_is_delete(intake);
     if (verdict == APPLY_STALE)
@@ -183,8 +199,15 @@ int intake_end(struct intake *intake, enum apply_verdict verdict, bool is_held)
     return INTAKE_UNWIND;
 }
 
+/* That there is such a file must not be missed: whoever has heard of its id and does not have it says that
+ * it was deleted. */
 int intake_end_cut(struct intake *intake)
 {
+    bool is_birth = intake->entry.record.kind == RECORD_UPLOAD;
+    if (is_birth && intake->now.life == APPLY_ABSENT && !intake->was_fetched) {
+        intake->is_cut = true;
+        return INTAKE_FETCH;
+    }
     return intake_end(intake, APPLY_SUPERSEDED, false);
 }
 
@@ -335,6 +358,12 @@ static int intake_fetch(struct machine *machine)
         single_change_abandon(&intake->change, machine);
         return wait;
     }
+    if (intake->has_writer) {
+        intake->has_writer = false;
+        int wait = machine_wait_in(machine, INTAKE_FETCH, 1);
+        single_writer_abandon(&intake->writer, machine);
+        return wait;
+    }
     leave(
         intake); /* what is fetched comes through an intake of its own, which wants a buffer, too */
     buffer_claim_end(&intake->buffer);
@@ -342,11 +371,21 @@ static int intake_fetch(struct machine *machine)
     intake->was_fetched = true;
     intake->fetch.identity = record->identity;
     intake->fetch.home = record->home;
-    bool asks_sender = intake->effects.verdict == APPLY_STALE || intake->fetch.is_repair;
+    bool asks_sender =
+        intake->is_cut || intake->effects.verdict == APPLY_STALE || intake->fetch.is_repair;
     intake->fetch.from_machine = asks_sender ? record->origin : 0;
     int wait = machine_wait_in(machine, INTAKE_FETCHED, 1);
     intake->store->fetch(&intake->fetch);
     return wait;
+}
+
+static void lose_id(struct intake *intake)
+{
+    const struct record *record = &intake->entry.record;
+    struct source_key key = source_key_of(&record->home);
+    struct source *source = stream_source_find(intake->stream, &key);
+    if (source)
+        coverage_lose(&source->coverage, record->identity.clock, record->identity.clock);
 }
 
 static int intake_fetched(struct machine *machine)
@@ -355,6 +394,10 @@ static int intake_fetched(struct machine *machine)
     err_t err = intake->fetch.err;
     if (err_has(err, ERR_CODE_NOT_FOUND)) /* deleted there: whose delete that is will tell us */
         return intake_end_cut(intake);
+    if (intake->is_cut && intake->fetch.origin_is_damaged) { /* the others may have it */
+        lose_id(intake);
+        return intake_end_cut(intake);
+    }
     return err_is(err) ? machine_fail(machine, err) : INTAKE_BUFFER;
 }
 
@@ -378,8 +421,7 @@ int intake_begin_way(struct intake *intake)
         intake->freed = *old;
     if (intake_is_delete(intake)) {
         bool is_here = intake->now.life == APPLY_LIVE;
-        bool stays =
-            store_keeps_tombstone(intake->store, intake->stream, &record->identity, &record->home);
+        bool stays = store_keeps_tombstone(intake->stream, &record->identity, &record->home);
         intake->way = is_here && !stays ? INTAKE_WAY_DELETE : INTAKE_WAY_TOMBSTONE;
         if (intake->way == INTAKE_WAY_DELETE)
             return INTAKE_APPEND;
@@ -610,7 +652,8 @@ static const struct stage intake_stages[INTAKE_STAGES] = {
     [INTAKE_TARGET_LOOK] = {"target-look", intake_target_look,
         BIT(INTAKE_TARGET_SCANNED) | BIT(INTAKE_DECIDE), 0},
     [INTAKE_TARGET_SCANNED] = {"target-scanned", intake_target_scanned, BIT(INTAKE_DECIDE), 5000},
-    [INTAKE_DECIDE] = {"decide", intake_decide, BIT(INTAKE_FETCH) | BIT(INTAKE_TENANTS), 0},
+    [INTAKE_DECIDE] = {"decide", intake_decide,
+        BIT(INTAKE_FETCH) | BIT(INTAKE_TENANTS) | BIT(INTAKE_LOOK), 0},
 #define WAYS BIT(INTAKE_HOLD) | BIT(INTAKE_MAKE) | BIT(INTAKE_CHANGE) | BIT(INTAKE_APPEND)
     [INTAKE_TENANTS] = {"tenants", intake_tenants, BIT(INTAKE_TENANT) | WAYS, 0},
     [INTAKE_TENANT] = {"tenant", intake_tenant,
@@ -626,7 +669,7 @@ static const struct stage intake_stages[INTAKE_STAGES] = {
             | BIT(INTAKE_GATHER),
         5000},
     [INTAKE_HOLD_TARGET] = {"hold-target", intake_hold_target, BIT(INTAKE_GATHER), 5000},
-    [INTAKE_GATHER] = {"gather", intake_gather, BIT(INTAKE_GATHERED), 60000},
+    [INTAKE_GATHER] = {"gather", intake_gather, BIT(INTAKE_GATHERED) | BIT(INTAKE_FETCH), 60000},
     [INTAKE_GATHERED] = {"gathered", intake_gathered, BIT(INTAKE_WRITE) | BIT(INTAKE_APPEND), 0},
     [INTAKE_WRITE] = {"write", intake_write, BIT(INTAKE_WRITTEN), 0},
     [INTAKE_WRITTEN] = {"written", intake_written, BIT(INTAKE_WRITE) | BIT(INTAKE_SYNCED), 5000},
@@ -635,7 +678,7 @@ static const struct stage intake_stages[INTAKE_STAGES] = {
     [INTAKE_MADE] = {"made", intake_made, BIT(INTAKE_POUR) | BIT(INTAKE_FINISH), 5000},
     [INTAKE_POUR] = {"pour", intake_pour, BIT(INTAKE_POURED), 60000},
     [INTAKE_POURED] = {"poured", intake_poured, BIT(INTAKE_POUR) | BIT(INTAKE_FINISH), 5000},
-    [INTAKE_FINISH] = {"finish", intake_finish, BIT(INTAKE_FINISHED), 5000},
+    [INTAKE_FINISH] = {"finish", intake_finish, BIT(INTAKE_FINISHED) | BIT(INTAKE_FETCH), 5000},
     [INTAKE_FINISHED] = {"finished", intake_finished, BIT(INTAKE_APPEND), 30000},
     [INTAKE_CHANGE] = {"change", intake_change, BIT(INTAKE_CHANGE_BEGIN), 0},
     [INTAKE_CHANGE_BEGIN] = {"change-begin", intake_change_begin,

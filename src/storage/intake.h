@@ -90,10 +90,13 @@ struct intake {
     struct intake_fetch fetch;
     struct intake *child; /* deletes a tenant whose slot is taken */
     struct intake *parent;
-    bool is_blocked; /* waits for an earlier intake into the same bytes */
-    bool is_fresh;   /* no record ever wrote where the content goes */
-    bool has_rest;   /* of a home: something is there that is not this file */
-    bool is_damaged; /* what is here counts in the digest, and can't be read */
+    uint64_t witness_lsn; /* a file of ours is missing; all up to here is to be applied ... */
+    bool is_settled;      /* ... and was, before the last look */
+    bool is_blocked;      /* waits for an earlier intake into the same bytes */
+    bool is_fresh;        /* no record ever wrote where the content goes */
+    bool has_rest;        /* of a home: something is there that is not this file */
+    bool is_damaged;      /* what is here counts in the digest, and can't be read */
+    bool is_cut;          /* the content ended early: its sender has another version by now */
     bool was_fetched, is_referenced, has_reader, has_writer, has_change;
     uint8_t way, tenants_of;
     uint8_t scratch[SLOT_SCAN_BUFFER] __attribute__((aligned(8)));

@@ -3,8 +3,12 @@
 
 /* ---- what is here ---- */
 
+/* Of our own chunks the table follows behind: what is acknowledged from memory is there before its record
+ * is durable. */
 bool intake_is_untouched(const struct intake *intake, const struct place *place)
 {
+    if (place->machine == intake->store->config.machine)
+        return false;
     struct chunk_key key = chunk_key_of(place);
     const struct chunk_entry *entry = stream_chunk_find(intake->stream, &key);
     return !entry || place->offset >= entry->end;
@@ -15,10 +19,8 @@ static uint64_t complete_clock(const struct intake *intake)
     struct source_key key = intake_home_source(&intake->entry.record);
     if (intake->is_repair || intake->may_revive)
         return 0;
-    if (key.machine == intake->store->config.machine)
-        return UINT64_MAX; /* what we do not know of our own is gone */
-    const struct source *source = stream_source_find(intake->stream, &key);
-    return source ? source->watermark : 0;
+    uint64_t clock = intake->entry.record.identity.clock;
+    return stream_covers(intake->stream, &key, clock) ? UINT64_MAX : 0;
 }
 
 int intake_look(struct machine *machine)

@@ -191,6 +191,18 @@ static bool has_gap(const struct source *source, const struct msg_follow *msg)
     return msg->lsn_first > source->lsn + 1;
 }
 
+/* Who follows anew has given up its old connection, even if the old one does not know that (it lost its
+ * power): what waits there for the rest of a content would hold locks until it is overdue. */
+static void cut_old(struct follower *follower, uint64_t connection)
+{
+    LIST_EACH (node, &follower->pushes) {
+        struct follow_push *push = CONTAINER_OF(node, struct follow_push, link);
+        if (push->op->request->connection_number != connection)
+            net_request_cut(push->op->request);
+    }
+    follower->connection = connection;
+}
+
 void native_follow(struct native *native, struct net_request *request)
 {
     struct storage_loop *loop = native->loop;
@@ -223,7 +235,7 @@ void native_follow(struct native *native, struct net_request *request)
         refuse(op, err, text);
         return;
     }
-    follower->connection = request->connection_number;
+    cut_old(follower, request->connection_number);
     request->owner->direction =
         DIRECTION_SYNC_RECV; /* from now on; all that comes on it is pushed */
     if (has_gap(follower->source, &msg))
@@ -272,8 +284,10 @@ static void move_position(struct follow_push *push)
         return; /* an earlier connection's; another one has gone on */
     source->incarnation = push->terms.incarnation;
     source->lsn = push->terms.lsn_to;
-    if (source->watermark < push->terms.watermark)
-        source->watermark = push->terms.watermark;
+    struct coverage *coverage = &source->coverage;
+    coverage_lose(coverage, coverage->watermark + 1, push->terms.lost_clock);
+    if (coverage->watermark < push->terms.watermark)
+        coverage->watermark = push->terms.watermark;
 }
 
 static void give_assembly(struct follows *follows, struct follow_push *push)
@@ -706,7 +720,8 @@ static err_t check_push(const struct net_request *request, const struct follower
     if (!joins)
         return ERR(CONFLICT, 0);
     *ret_text = "the push has more entries than any may have";
-    if (terms->count > FOLLOW_ENTRIES || terms->watermark > FID_CLOCK_MAX)
+    if (terms->count > FOLLOW_ENTRIES || terms->watermark > FID_CLOCK_MAX
+        || terms->lost_clock > FID_CLOCK_MAX)
         return ERR(PROTOCOL, 0);
     *ret_text = NULL;
     return ERR_OK;
@@ -753,6 +768,7 @@ void native_push(struct native *native, struct net_request *request)
         .lsn_from = msg.lsn_from,
         .lsn_to = msg.lsn_to,
         .watermark = msg.watermark,
+        .lost_clock = msg.lost_clock,
         .count = msg.count};
     begin_push(native, request, &key, &terms);
 }
@@ -770,6 +786,7 @@ void native_push_single(struct native *native, struct net_request *request)
         .lsn_from = msg.lsn_from,
         .lsn_to = msg.lsn_to,
         .watermark = msg.watermark,
+        .lost_clock = msg.lost_clock,
         .count = 1,
         .is_single = true};
     begin_push(native, request, &key, &terms);

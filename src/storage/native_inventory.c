@@ -155,11 +155,37 @@ static void send_entry(struct native_op *op)
         size > 0 ? 2 : 1, fetch_frame_sent);
 }
 
+/* It is there: that is all that was asked. */
+static void send_head(struct native_op *op)
+{
+    struct writer fields = net_reply_begin(op->request);
+    msg_fetched_encode(
+        &(struct msg_fetched){.content_size = op->file.fetch.find.object.header.size}, &fields);
+    op->is_told = true;
+    net_reply(op->request, MSG_FETCHED, 0, &fields, NULL, 0, NULL);
+}
+
+/* It was deleted: whoever still has it may believe that. */
+static void send_gone(struct native_op *op)
+{
+    struct writer fields = net_reply_begin(op->request);
+    msg_fetched_encode(&(struct msg_fetched){.is_gone = 1}, &fields);
+    op->is_told = true;
+    net_reply(op->request, MSG_FETCHED, 0, &fields, NULL, 0, NULL);
+    native_op_close(op);
+}
+
 static void fetch_put(
     struct outlet *outlet, struct span data, bool is_last, struct machine *machine)
 {
     struct native_op *op = CONTAINER_OF(outlet, struct native_op, outlet);
     op->outlet_machine = machine;
+    if (op->file.fetch.is_head_only) {
+        send_head(op);
+        outlet->err = ERR(CANCELLED, 0);
+        machine_arrive(machine);
+        return;
+    }
     if (err_is(op->file.fetch.err)) {
         outlet->err = op->file.fetch.err;
         machine_arrive(machine);
@@ -189,14 +215,19 @@ static void fetch_known(struct find *find)
 static void fetch_over(struct find *find)
 {
     struct native_op *op = find->context;
-    if (err_is(find->machine.err))
+    const struct native_fetch *fetch = &op->file.fetch;
+    bool is_head = fetch->is_head_only && op->is_told;
+    bool is_missing = err_has(find->machine.err, ERR_CODE_NOT_FOUND);
+    if (fetch->is_head_only && fetch->is_covered && is_missing)
+        send_gone(op);
+    else if (err_is(find->machine.err) && !is_head)
         native_op_fail(op, find->machine.err);
     else
         native_op_close(op);
 }
 
-static err_t fetch_source(
-    struct net_request *request, struct identity *ret_identity, struct place *ret_home)
+static err_t fetch_source(struct net_request *request, struct identity *ret_identity,
+    struct place *ret_home, bool *ret_head_only)
 {
     struct msg_fetch msg;
     TRY(msg_fetch_decode(request->meta, &msg));
@@ -206,6 +237,7 @@ static err_t fetch_source(
     memcpy(identity.suffix, msg.suffix.data, SUFFIX_FIELD);
     place_decode(msg.home.data, ret_home);
     *ret_identity = identity;
+    *ret_head_only = msg.head_only != 0;
     return unit_home_is_valid(&identity, ret_home) ? ERR_OK : ERR(PROTOCOL, 0);
 }
 
@@ -214,19 +246,27 @@ void native_fetch(struct native *native, struct net_request *request)
     struct identity identity;
     struct place home;
     struct stream *stream;
-    err_t err = fetch_source(request, &identity, &home);
+    bool is_head_only;
+    err_t err = fetch_source(request, &identity, &home, &is_head_only);
     if (err_is(err)) {
         native_refuse(native->loop, request, err);
         return;
     }
     if (!native_node_stream(native->loop, request, home.machine, home.mount, home.stream, &stream))
         return;
-    struct native_op *op = native_op_open(native, request);
+    bool is_early = home.machine == native->loop->store.config.machine
+                    && stream_holds_clock(stream, identity.clock);
+    struct native_op *op = is_early ? NULL : native_op_open(native, request);
     if (!op) {
         native_refuse(native->loop, request, ERR(BUSY, 0));
         return;
     }
     op->outlet = (struct outlet){.put = fetch_put};
+    op->file.fetch.err = ERR_OK;
+    op->file.fetch.is_head_only = is_head_only;
+    struct source_key key = source_key_of(&home);
+    op->file.fetch.is_covered =
+        stream_covers(stream, &key, identity.clock); /* before it is looked for */
     op->file.fetch.find = (struct find){.fid = unit_fid(&native->loop->store, &identity, &home),
         .is_by_identity = true,
         .local_only = true,

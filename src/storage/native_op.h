@@ -55,6 +55,7 @@ struct native_fetch {
     struct find find;
     struct iovec iov[2];
     err_t err;
+    bool is_head_only, is_covered;
     size_t entry_size;
     uint8_t entry[FULL_ENTRY_PLAIN_MAX];
 };

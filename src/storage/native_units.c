@@ -67,6 +67,14 @@ void native_units(struct native *native, struct net_request *request)
 
 /* ---- positions: a message visits every loop ---- */
 
+/* A source is known to one stream by its files, and perhaps to others by slots in its chunks. */
+static bool is_kept_by(
+    const struct storage_loop *loop, const struct stream *stream, const struct source *source)
+{
+    struct stream_place place = store_route(&loop->store, &source->key);
+    return place.mount == stream->options.mount && place.stream == stream->options.stream;
+}
+
 static void write_position(struct stream *stream, const struct source *source, struct writer *page)
 {
     struct unit_position position = {.machine = source->key.machine,
@@ -74,22 +82,22 @@ static void write_position(struct stream *stream, const struct source *source, s
         .stream = source->key.stream,
         .incarnation = source->incarnation,
         .lsn = source->lsn,
-        .watermark = source->watermark};
-    if (source == &stream->sources.all[0]) {
+        .coverage = stream_coverage(stream, source)};
+    if (source == &stream->sources.all[0])
         position.lsn = stream->log.lsn_durable;
-        position.watermark = stream_watermark(stream);
-    }
     if (FRAME_DATA_MAX - page->size >= UNIT_POSITION_SIZE)
         unit_position_encode(&position, page);
 }
 
-static void write_mount(const struct store_mount *mount, struct writer *page)
+static void write_mount(
+    const struct storage_loop *loop, const struct store_mount *mount, struct writer *page)
 {
     for (size_t i = 0; i < ARRAY_LEN(mount->streams); i++) {
         struct stream *stream = mount->streams[i];
-        for (uint32_t k = 0; stream && stream->state == STREAM_OPEN && k < stream->sources.count;
-             k++)
-            write_position(stream, &stream->sources.all[k], page);
+        uint32_t count = stream && stream->state == STREAM_OPEN ? stream->sources.count : 0;
+        for (uint32_t k = 0; k < count; k++)
+            if (is_kept_by(loop, stream, &stream->sources.all[k]))
+                write_position(stream, &stream->sources.all[k], page);
     }
 }
 
@@ -99,7 +107,7 @@ void positions_write(const struct storage_loop *loop, struct writer *page)
     for (uint32_t i = 0; loop->is_store_open && i < config->mount_count; i++) {
         const struct store_mount *mount = &loop->store.mounts[config->mount[i].index];
         if (mount->is_there && !mount->is_fenced)
-            write_mount(mount, page);
+            write_mount(loop, mount, page);
     }
 }
 

@@ -222,8 +222,7 @@ static int mirror_witness(struct object *object, struct stream *stream)
     struct chunk_key key = chunk_key_of(&object->place);
     struct source_key source_key = source_key_of(&object->home);
     const struct chunk_entry *entry = stream_chunk_find(stream, &key);
-    const struct source *source = stream_source_find(stream, &source_key);
-    bool is_unheard = !source || object->identity.clock > source->watermark;
+    bool is_unheard = !stream_covers(stream, &source_key, object->identity.clock);
     if (!entry || object->place.offset >= entry->end || is_unheard || was_dropped(object))
         return machine_fail(&object->machine, ERR(NOT_FOUND, 0));
     int wait = machine_wait_in(&object->machine, OBJECT_TENANTS, 1);

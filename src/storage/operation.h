@@ -79,7 +79,7 @@ struct upload {
 
 /** Errors at the end: NO_SPACE, OFFLINE, BUSY, TOO_LARGE (attributes), CORRUPT (not the CRC that the
  * caller named), PROTOCOL (not the size that was announced), CLOSED (the content ended early),
- * CANCELLED (superseded by its repetition), CONFLICT (known, with another content), OUTCOME_UNKNOWN, IO.
+ * BUSY (its repetition has taken its place), CONFLICT (known, with another content), OUTCOME_UNKNOWN, IO.
  * Nothing is stored then, except for OUTCOME_UNKNOWN. */
 void upload_start(struct upload *upload, struct store *store, struct body *body);
 

@@ -321,7 +321,7 @@ static int no_answer(struct pull_slot *slot)
         slot->was_told_not_found = true;
         slot->fetch->origin_lacks_it |= slot->peer == slot->fetch->identity.origin;
     }
-    if (err_has(err, ERR_CODE_CORRUPT))
+    if (err_has(err, ERR_CODE_CORRUPT) || err_has(err, ERR_CODE_IO))
         slot->fetch->origin_is_damaged |= slot->peer == slot->fetch->identity.origin;
     bool may_be_stale = err_has(err, ERR_CODE_CLOSED) && slot->is_reused;
     bool has_changed = err_has(err, ERR_CODE_CONFLICT) || err_has(err, ERR_CODE_BUSY);

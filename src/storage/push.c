@@ -4,7 +4,7 @@
 #include "storage/push_hold.h"
 
 enum {
-    PUSH_ANSWER_S = 60,  /* for PUSHED, once all has left */
+    PUSH_ANSWER_S = 20,  /* for PUSHED, once all has left */
     PUSH_IDLE_MS = 1000, /* between pushes that only move position and watermark */
 };
 
@@ -223,6 +223,7 @@ static bool send_entries(struct push *push, struct span entries, uint32_t count)
         .lsn_to = push->read_lsn,
         .count = count,
         .watermark = push_watermark(push, push->read_lsn),
+        .lost_clock = push->stream->stream->sources.all[0].lost_clock,
         .time_ns = push->read_time_ns};
     struct writer fields = net_call_begin(&call->call);
     msg_push_encode(&msg, &fields);
@@ -249,6 +250,7 @@ static void begin_stream(struct push *push, struct push_batch *batch, uint8_t *b
         .lsn_to = push->read_lsn,
         .content_size = push_streamed_size(record),
         .watermark = push_watermark(push, push->read_lsn),
+        .lost_clock = push->stream->stream->sources.all[0].lost_clock,
         .time_ns = push->read_time_ns};
     struct writer fields = net_call_begin(&call->call);
     msg_push_single_encode(&msg, &fields);
@@ -258,13 +260,14 @@ static void begin_stream(struct push *push, struct push_batch *batch, uint8_t *b
     call->cost = size < PUSH_STREAM_COST ? (uint32_t)size : PUSH_STREAM_COST;
     call->buffer = buffer;
     struct span entry = span_of(batch->writer.data, batch->writer.size);
-    if (!push_send(push, call, MSG_PUSH_SINGLE, &fields, entry, msg.content_size > 0)) {
+    bool has_content = msg.content_size > 0 && !batch->is_cut;
+    if (!push_send(push, call, MSG_PUSH_SINGLE, &fields, entry, has_content)) {
         call_release_buffer(call);
         return;
     }
     push->sent_watermark = msg.watermark;
     push->records_sent++;
-    if (msg.content_size > 0)
+    if (has_content)
         push_single_start(push, call, record);
 }
 

@@ -77,6 +77,7 @@ static int step_over(struct push_batch *batch)
     batch->lsn_to = push->read.lsn_next - 1;
     if (push->missed_floor < batch->lsn_to)
         push->missed_floor = batch->lsn_to;
+    stream_lose_log(push->stream->stream);
     return finish(batch);
 }
 
@@ -151,6 +152,25 @@ static int leave_out(struct push_batch *batch)
     batch->push->left_out++;
     pass(batch);
     return BATCH_NEXT;
+}
+
+/* The content is not what the record says any more. Of a birth the peer must not miss that there is such a
+ * file: it gets the record with a content that ends early, and asks for the file. */
+static int overtaken(struct push_batch *batch)
+{
+    struct entry entry = batch->entry;
+    if (entry.record.kind != RECORD_UPLOAD)
+        return leave_out(batch);
+    if (batch->count > 0)
+        return finish(batch);
+    entry_encode(&entry, &batch->writer);
+    if (batch->writer.failed)
+        return machine_fail(&batch->machine, ERR(CORRUPT, 0));
+    push_note_missed(batch->push, entry.record.lsn);
+    batch->push->left_out++;
+    batch->is_cut = true;
+    pass(batch);
+    return finish_as(batch, PUSH_STREAM);
 }
 
 /* Is what the peer stands at the record that we have there? */
@@ -261,7 +281,7 @@ static int batch_content(struct machine *machine)
     if (batch->push->is_lost)
         return BATCH_UNWIND;
     if (!batch->ref.file)
-        return is_gone(batch->ref.err) ? leave_out(batch) : machine_fail(machine, batch->ref.err);
+        return is_gone(batch->ref.err) ? overtaken(batch) : machine_fail(machine, batch->ref.err);
     int wait = machine_wait_in(machine, BATCH_CONTENT_READ, 1);
     batch->iov = (struct iovec){
         batch->scratch + batch->content_read, record->content_size - batch->content_read};
@@ -284,7 +304,7 @@ static int batch_content_read(struct machine *machine)
     if (batch->op.result < 0) {
         err_t err = ERR_RESULT(batch->op.result);
         chunk_release(&batch->pushes->options.store->files, &batch->ref);
-        return is_gone(err) ? leave_out(batch) : machine_fail(machine, err);
+        return is_gone(err) ? overtaken(batch) : machine_fail(machine, err);
     }
     batch->content_read += (uint32_t)batch->op.result;
     bool is_whole = batch->content_read == record->content_size;
@@ -292,7 +312,7 @@ static int batch_content_read(struct machine *machine)
         return BATCH_CONTENT;
     chunk_release(&batch->pushes->options.store->files, &batch->ref);
     if (!is_whole || crc32_update(0, batch->scratch, record->content_size) != record->content_crc)
-        return leave_out(batch);
+        return overtaken(batch);
     batch->has_content = true;
     return BATCH_NEXT;
 }
@@ -437,6 +457,7 @@ void push_batch_start(struct push_batch *batch, struct push *push, uint8_t *out,
     batch->incarnation = push->read_incarnation;
     batch->time_ns = batch->watermark = 0;
     batch->count = 0;
+    batch->is_cut = false;
     batch->outcome = PUSH_EMPTY;
     machine_start(
         &batch->machine, &batch_kind, &push->stream->stream->options.io->run, DIRECTION_SYNC_SEND);

@@ -56,6 +56,7 @@ struct push_batch {
     uint64_t kept_lsn; /* of the first of them */
     struct entry entry;
     size_t record_size; /* in raw */
+    bool is_cut;        /* the one entry comes without its content */
     bool has_record, has_home_seed, has_target_seed, has_content;
     struct chunk_ref ref;
     struct io_op op;

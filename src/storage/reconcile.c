@@ -33,22 +33,6 @@ const struct unit_position *reconcile_row(
     return NULL;
 }
 
-bool reconcile_has_passed(const struct reconcile *reconcile)
-{
-    for (uint32_t i = 0; i < reconcile->own.count; i++) {
-        const struct unit_position *own = &reconcile->own.rows[i];
-        const struct unit_position *their =
-            reconcile_row(&reconcile->theirs, own->machine, own->mount, own->stream);
-        bool is_nothing = own->lsn == 0;
-        bool is_past =
-            their
-            && position_compare(their->incarnation, their->lsn, own->incarnation, own->lsn) >= 0;
-        if (!is_nothing && !is_past)
-            return false;
-    }
-    return true;
-}
-
 static bool was_asked(const struct reconcile *reconcile, uint32_t machine)
 {
     for (uint32_t i = 0; i < reconcile->member_at; i++)
@@ -74,8 +58,6 @@ static void keep_least(struct reconcile *reconcile)
                 row.incarnation = their->incarnation;
                 row.lsn = their->lsn;
             }
-            if (their->watermark < row.watermark)
-                row.watermark = their->watermark;
         }
         least->rows[kept++] = row;
     }
@@ -86,6 +68,82 @@ static void keep_least(struct reconcile *reconcile)
     reconcile->has_least = true;
     reconcile->asked |= 1u << reconcile->member_at;
 }
+
+static void keep_known(struct reconcile *reconcile);
+static void close_gaps(struct reconcile *reconcile);
+
+static void keep_member(struct reconcile *reconcile)
+{
+    keep_least(reconcile);
+    keep_known(reconcile);
+}
+
+/* ---- coverage ---- */
+
+bool reconcile_confirm(const struct reconcile *reconcile)
+{
+    uint32_t member = reconcile_member(reconcile)->machine;
+    for (uint32_t i = 0; i < reconcile->theirs.count; i++) {
+        const struct unit_position *row = &reconcile->theirs.rows[i];
+        const struct unit_position *again =
+            reconcile_row(&reconcile->again, row->machine, row->mount, row->stream);
+        bool is_same = again && (row->machine != member || row->incarnation == again->incarnation);
+        if (!is_same || !coverage_is_within(&row->coverage, &again->coverage))
+            return false;
+    }
+    return true;
+}
+
+static void keep_known(struct reconcile *reconcile)
+{
+    struct reconcile_table *known = &reconcile->known;
+    for (uint32_t i = 0; i < reconcile->theirs.count; i++) {
+        const struct unit_position *row = &reconcile->theirs.rows[i];
+        struct unit_position *to = (struct unit_position *)(uintptr_t)reconcile_row(
+            known, row->machine, row->mount, row->stream);
+        if (!to && known->count == RECONCILE_POSITIONS)
+            continue;
+        if (!to) {
+            to = &known->rows[known->count];
+            *to = *row;
+            to->coverage = (struct coverage){0};
+            reconcile->is_left[known->count++] = false;
+        }
+        if (reconcile->through[i])
+            coverage_merge(&to->coverage, &row->coverage);
+        else
+            reconcile->is_left[to - known->rows] = true;
+    }
+}
+
+/* All that anybody has was gone through: nothing is missed any more. */
+static void close_gaps(struct reconcile *reconcile)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < reconcile->members.count; i++)
+        count += !reconcile->members.all[i].is_removed;
+    if (reconcile->sums.members_failed > 0 || reconcile->sums.members < count)
+        return;
+    for (uint32_t i = 0; i < reconcile->known.count; i++)
+        if (!reconcile->is_left[i])
+            reconcile->known.rows[i].coverage.gap_first =
+                reconcile->known.rows[i].coverage.gap_last = 0;
+}
+
+static void raise_coverage(
+    struct storage_loop *loop, const struct unit_position *row, bool is_filling)
+{
+    struct source_key key = {row->machine, row->mount, row->stream};
+    struct stream_place place = store_route(&loop->store, &key);
+    struct stream *stream;
+    if (place.loop != loop->index || err_is(store_stream_at(&loop->store, &place, &stream)))
+        return;
+    struct source *source = stream_source_find(stream, &key);
+    if (source || (is_filling && !err_is(stream_source_add(stream, &key, &source))))
+        stream_raise_coverage(stream, source, &row->coverage);
+}
+
+/* ---- positions are raised ---- */
 
 /* A stream whose storage is alive is followed by its pushes; nobody moves the position beside them
  * unless this storage is being filled. */
@@ -111,8 +169,8 @@ static void raise_position(struct storage_loop *loop, const struct unit_position
         return;
     source->incarnation = row->incarnation;
     source->lsn = row->lsn;
-    if (row->watermark > source->watermark)
-        source->watermark = row->watermark;
+    coverage_lose(
+        &source->coverage, source->coverage.watermark + 1, row->coverage.watermark); /* skipped */
     stream_position_log(stream, source);
 }
 
@@ -142,6 +200,8 @@ static void raise_arrived(struct io *here, struct io_message *message)
     (void)here;
     hold_tombstones(loop, false);
     bool raises = reconcile->was_complete && loop->is_store_open;
+    for (uint32_t i = 0; loop->is_store_open && i < reconcile->known.count; i++)
+        raise_coverage(loop, &reconcile->known.rows[i], reconcile->is_filling);
     for (uint32_t i = 0; raises && i < reconcile->least.count; i++)
         if (may_raise(reconcile, &reconcile->least.rows[i]))
             raise_position(loop, &reconcile->least.rows[i]);
@@ -196,7 +256,7 @@ static bool is_to_stop(const struct reconcile *reconcile)
     return reconcile->storage->loops[0].phase != STORAGE_PHASE_RUNNING;
 }
 
-static void survey_arrived(struct io *here, struct io_message *message);
+static void hold_arrived(struct io *here, struct io_message *message);
 
 /* On loop 0: the next member, or the end. */
 static void go_on(struct reconcile *reconcile)
@@ -207,52 +267,34 @@ static void go_on(struct reconcile *reconcile)
         reconcile->member_at++;
     reconcile->shown = *sums;
     if (!is_to_stop(reconcile) && reconcile->member_at < reconcile->members.count) {
-        reconcile->own.count = 0;
         reconcile->has_failed = false;
-        reconcile->patience_ns =
-            io_now(reconcile->storage->loops[0].io) + RECONCILE_PATIENCE_MS * NS_PER_MS;
-        post_to(reconcile, 0, survey_arrived);
+        memset(reconcile->through, 0, sizeof reconcile->through);
+        post_to(reconcile, 0, hold_arrived);
         return;
     }
+    close_gaps(reconcile);
     reconcile->was_complete = sums->members > 0 && sums->members_failed == 0 && sums->failed == 0
                               && !is_to_stop(reconcile);
     post_to(reconcile, 0, raise_arrived);
 }
 
-/* ---- own positions, then the member's ---- */
+/* ---- tombstones stay on every loop, then the member's positions ---- */
 
-static void decode_positions(struct reconcile_table *table, struct span bytes)
+static void ask_at_home(struct io *here, struct io_message *message)
 {
-    struct reader r = {.data = bytes.data, .size = bytes.size};
-    table->count = 0;
-    while (table->count < RECONCILE_POSITIONS && r.at < r.size)
-        if (!err_is(unit_position_decode(&r, &table->rows[table->count])))
-            table->count++;
-        else
-            return;
+    (void)here;
+    reconcile_visit(reconcile_of(message), RECONCILE_ASKS);
 }
 
-static void survey_home(struct io *here, struct io_message *message)
+static void hold_arrived(struct io *here, struct io_message *message)
 {
     struct reconcile *reconcile = reconcile_of(message);
     (void)here;
-    decode_positions(&reconcile->own, span_of(reconcile->sheet, reconcile->link.size));
-    reconcile_visit(reconcile, RECONCILE_ASKS);
-}
-
-static void survey_arrived(struct io *here, struct io_message *message)
-{
-    struct reconcile *reconcile = reconcile_of(message);
-    struct writer page = {.data = reconcile->sheet, .capacity = FRAME_DATA_MAX};
-    (void)here;
-    page.size = reconcile->at == 0 ? 0 : reconcile->link.size;
     hold_tombstones(reconcile->loop, true);
-    positions_write(reconcile->loop, &page);
-    reconcile->link.size = page.size;
     if (reconcile->at + 1u < reconcile->storage->loop_count)
-        post_to(reconcile, (uint16_t)(reconcile->at + 1), survey_arrived);
+        post_to(reconcile, (uint16_t)(reconcile->at + 1), hold_arrived);
     else
-        post_to(reconcile, 0, survey_home);
+        post_to(reconcile, 0, ask_at_home);
 }
 
 /* ---- the loops, one after the other ---- */
@@ -271,9 +313,15 @@ static void home_from_visits(struct io *here, struct io_message *message)
     if (reconcile->has_failed)
         reconcile->sums.members_failed++;
     else
-        keep_least(reconcile);
+        keep_member(reconcile);
     reconcile->member_at++;
     go_on(reconcile);
+}
+
+static void confirm_at_home(struct io *here, struct io_message *message)
+{
+    (void)here;
+    reconcile_visit(reconcile_of(message), RECONCILE_CONFIRMS);
 }
 
 static void scrub_arrived(struct io *here, struct io_message *message)
@@ -301,7 +349,13 @@ void reconcile_visited(struct reconcile *reconcile)
         break;
     case RECONCILE_COMPARES:
         is_last |= reconcile->has_failed;
-        post_to(reconcile, is_last ? 0 : next, is_last ? home_from_visits : visit_arrived);
+        post_to(reconcile, is_last ? 0 : next,
+            !is_last                ? visit_arrived
+            : reconcile->has_failed ? home_from_visits
+                                    : confirm_at_home);
+        break;
+    case RECONCILE_CONFIRMS:
+        post_to(reconcile, 0, home_from_visits);
         break;
     }
 }
@@ -318,6 +372,7 @@ static void begin_pass(struct reconcile *reconcile)
     reconcile->members = first->members;
     reconcile->member_at = 0;
     reconcile->has_least = false;
+    reconcile->known.count = 0;
     reconcile->failure = ERR_OK;
     reconcile->asked = 0;
     reconcile->loop = first;
@@ -344,13 +399,15 @@ static void on_tick(struct net_tick *tick, uint64_t now_ns)
 
 uint64_t reconcile_bytes(void)
 {
-    return FRAME_DATA_MAX + 3 * RECONCILE_POSITIONS * sizeof(struct unit_position) + bulk_bytes();
+    return sizeof(struct unit_walk_memory) + RECONCILE_EXTRAS * sizeof(struct unit_file)
+           + FRAME_DATA_MAX + 4 * RECONCILE_POSITIONS * sizeof(struct unit_position) + bulk_bytes();
 }
 
 static err_t take(struct reconcile *reconcile, struct mem *mem)
 {
     void *block;
-    struct reconcile_table *tables[] = {&reconcile->own, &reconcile->theirs, &reconcile->least};
+    struct reconcile_table *tables[] = {
+        &reconcile->theirs, &reconcile->again, &reconcile->least, &reconcile->known};
     for (size_t i = 0; i < ARRAY_LEN(tables); i++) {
         TRY(mem_take(
             mem, &reconcile->owner, RECONCILE_POSITIONS * sizeof(struct unit_position), 0, &block));
@@ -358,6 +415,11 @@ static err_t take(struct reconcile *reconcile, struct mem *mem)
     }
     TRY(mem_take(mem, &reconcile->owner, FRAME_DATA_MAX, 0, &block));
     reconcile->sheet = block;
+    TRY(mem_take(mem, &reconcile->owner, sizeof(struct unit_walk_memory), 0, &block));
+    reconcile->memory = block;
+    TRY(mem_take(mem, &reconcile->owner, RECONCILE_EXTRAS * sizeof(struct unit_file), 0, &block));
+    reconcile->extras = block;
+    block = reconcile->sheet;
     reconcile->link.data = block;
     reconcile->link.capacity = FRAME_DATA_MAX;
     return bulk_open(&reconcile->bulk, mem, io_now(reconcile->storage->loops[0].io));
@@ -366,10 +428,13 @@ static err_t take(struct reconcile *reconcile, struct mem *mem)
 static void give(struct reconcile *reconcile, struct mem *mem)
 {
     bulk_close(&reconcile->bulk, mem);
+    mem_give(mem, reconcile->extras);
+    mem_give(mem, reconcile->memory);
     mem_give(mem, reconcile->sheet);
+    mem_give(mem, reconcile->known.rows);
     mem_give(mem, reconcile->least.rows);
+    mem_give(mem, reconcile->again.rows);
     mem_give(mem, reconcile->theirs.rows);
-    mem_give(mem, reconcile->own.rows);
     owner_close(&reconcile->owner);
 }
 

@@ -15,10 +15,10 @@
  * interrupted pass costs nothing when it begins again. The struct is touched only by who holds its
  * message.
  *
- * A file that is missing here, and whose id is older than what is known here of its home source, was
- * deleted here, or lost: it is brought back only if the member's positions were not behind ours of the
- * moment before, or if nothing at all is kept here of that source and this storage is being filled. What a
- * member does not have is never deleted here, unless it shows a tombstone. */
+ * A file that is missing here although its id is covered (wire/coverage.h) was deleted: it is not taken. A
+ * file that is here and missing at the member, which covers its id, was deleted, too: this storage missed
+ * that, and deletes it (reconcile_extra.c). What the member covered when it was asked, and still does
+ * afterwards, is covered here when all its units were gone through. doc/decisions/0025-coverage.md. */
 #ifndef CAIRN_STORAGE_RECONCILE_H
 #define CAIRN_STORAGE_RECONCILE_H
 
@@ -27,6 +27,7 @@
 #include "storage/intake.h"
 #include "storage/object.h"
 #include "storage/peer_link.h"
+#include "storage/unit_walk.h"
 #include "wire/unit.h"
 
 struct storage;
@@ -36,11 +37,13 @@ struct storage_loop;
 enum {
     RECONCILE_TAKES = 3, /* less than PULL_SLOTS: clients' operations find one */
     RECONCILE_POSITIONS = 2048,
-    RECONCILE_LOOKS = 6,          /* at a unit that differs, after it was gone through */
-    RECONCILE_PAUSE_MS = 400,     /* between two looks */
-    RECONCILE_PATIENCE_MS = 3000, /* for the member to pass our positions */
-    RECONCILE_BUSY_MAX = 50,      /* answers BUSY to one question */
-    RECONCILE_RETRY_S = 5,        /* when a filling pass failed */
+    RECONCILE_EXTRAS = 1024,   /* own files that a member lacks, noted at a time */
+    RECONCILE_WALKS = 3,       /* through a unit, until the member's list is its digest */
+    RECONCILE_QUIET_MS = 5000, /* without a change: own files are held against the list */
+    RECONCILE_LOOKS = 6,       /* at a unit that differs, after it was gone through */
+    RECONCILE_PAUSE_MS = 400,  /* between two looks */
+    RECONCILE_BUSY_MAX = 50,   /* answers BUSY to one question */
+    RECONCILE_RETRY_S = 5,     /* when a filling pass failed */
 };
 
 /** Of one pass. */
@@ -101,35 +104,46 @@ struct reconcile {
     uint32_t member_at;
     uint16_t at; /* loop */
     struct storage_loop *loop;
-    struct reconcile_table own, theirs, least;
+    struct reconcile_table theirs, again, least;
+    struct reconcile_table known;      /* what those cover that were gone through in this pass */
+    bool through[RECONCILE_POSITIONS]; /* of theirs: all of it was gone through */
+    bool is_left[RECONCILE_POSITIONS]; /* of known: with one of them it was not */
     enum reconcile_errand {
-        RECONCILE_ASKS,     /* the member how far it is */
+        RECONCILE_ASKS,     /* the member how far it is, and what it covers */
         RECONCILE_SCRUBS,   /* everything of the loop is read */
         RECONCILE_COMPARES, /* with the member */
+        RECONCILE_CONFIRMS, /* that it still covers that */
     } errand;               /* of the visit */
     uint64_t scrub_pass;
-    err_t failure;     /* why the last member could not be gone through */
-    bool is_behind_us; /* the member has not passed our positions */
+    err_t failure; /* why the last member could not be gone through */
     bool has_least;
     uint32_t
         asked; /* members of this pass, by index: their own streams are known from themselves */
-    uint64_t patience_ns;
     struct peer_link link;
     /* of the visit */
     uint32_t source_at;
     struct source_key key;
     struct stream *stream;
-    bool may_revive;
+    bool is_through;          /* so far */
     uint64_t from, page_next; /* UNITS */
     uint32_t page_at, page_count;
     bool is_new_page;
     uint64_t unit, counted; /* under work; up to which units were counted */
-    uint32_t looks, busy;
+    uint32_t looks, walks, busy;
+    bool is_suspect; /* the unit: here something was lost */
+    struct digest theirs_now, before,
+        listed;      /* of the member's: last told, before its list, of its list */
     uint64_t cursor; /* INVENTORY */
     struct unit_file file;
     struct object object;
     struct intake delete;
     bool is_delete_out;
+    /* own files that the member does not have */
+    struct unit_walk walk;
+    struct unit_walk_memory *memory;
+    struct unit_file *extras;
+    uint32_t extra_count, extra_at, extras_deleted;
+    bool has_more_extras, has_walked;
     struct reconcile_take takes[RECONCILE_TAKES];
     struct bulk bulk;
     int64_t tokens; /* bytes that may be taken now; negative: taken ahead */

@@ -74,6 +74,7 @@ bool reconcile_next_difference(struct reconcile *visit)
             theirs = (struct digest){0};
         count_unit(visit, unit);
         visit->unit = unit;
+        visit->theirs_now = theirs;
         bool is_suspect = scrub_is_suspect(&visit->loop->scrub, &visit->key, unit);
         if (is_suspect || !digest_equals(&ours, &theirs))
             return true;

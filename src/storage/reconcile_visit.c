@@ -4,37 +4,12 @@
  *   SCRUB <->                                           RECONCILE_SCRUBS
  *   SOURCE -> UNITS -> COMPARE -> INVENTORY -> FILES <-> LOOK -> SEEN -> TAKE | DELETE
  *     ^         ^         |  ^                   |
- *     |         |---------'  `---- SETTLE <------'      once more: is it equal now?
+ *     |         |         |  |                   `-> WALK     own files that are not on this page
+ *     |         |         |  `---- SETTLE <------'      once more: is it equal now?
+ *     |         |---------'-> EXTRA <-> ASKED -> DELETE   what the member knows to be gone: reconcile_extra.c
  *     `---------' */
 #include "base/units.h"
 #include "storage/reconcile_parts.h"
-#include "storage/unit_walk.h"
-
-enum {
-    VISIT_BEGIN,
-    VISIT_SCRUB,
-    VISIT_ASK,
-    VISIT_PASSED,
-    VISIT_SOURCE,
-    VISIT_UNITS,
-    VISIT_COMPARE,
-    VISIT_INVENTORY,
-    VISIT_FILES,
-    VISIT_LOOK,
-    VISIT_SEEN,
-    VISIT_TAKE,
-    VISIT_DELETED,
-    VISIT_SETTLE,
-    VISIT_UNWIND,
-    VISIT_HUNG_UP,
-    VISIT_DONE,
-    VISIT_STAGES
-};
-
-static struct reconcile *visit_of(struct machine *machine)
-{
-    return CONTAINER_OF(machine, struct reconcile, machine);
-}
 
 static struct io *io_of(const struct reconcile *visit)
 {
@@ -57,7 +32,7 @@ static int wait_in(struct reconcile *visit, int next, uint64_t pause_ns)
     return machine_wait_in(&visit->machine, next, 1);
 }
 
-static bool is_ending(const struct reconcile *visit)
+bool reconcile_is_ending(const struct reconcile *visit)
 {
     return visit->loop->phase != STORAGE_PHASE_RUNNING;
 }
@@ -79,31 +54,31 @@ static void on_tick(struct net_tick *tick, uint64_t now_ns)
     struct reconcile *visit = CONTAINER_OF(tick, struct reconcile, visit);
     fill_tokens(visit, now_ns);
     bulk_tick(&visit->bulk, now_ns);
-    if (is_ending(visit)) {
+    if (reconcile_is_ending(visit)) {
         peer_link_hang_up(&visit->link);
         bulk_end(&visit->bulk);
     }
-    if (now_ns >= visit->wake_ns || is_ending(visit))
+    if (now_ns >= visit->wake_ns || reconcile_is_ending(visit))
         wake(visit);
 }
 
 /* ---- questions ---- */
 
 /* The member cannot be gone through now: the next pass tries again. */
-static int give_up(struct reconcile *visit, err_t err)
+int reconcile_give_up(struct reconcile *visit, err_t err)
 {
     visit->has_failed = true;
     visit->failure = err;
     return machine_fail(&visit->machine, err);
 }
 
-static bool begin(struct reconcile *visit, struct writer *ret)
+bool reconcile_begin_ask(struct reconcile *visit, struct writer *ret)
 {
-    return !is_ending(visit)
+    return !reconcile_is_ending(visit)
            && !err_is(peer_link_begin(&visit->link, visit->loop, reconcile_member(visit), ret));
 }
 
-static int ask(struct reconcile *visit, int next, uint8_t type, const struct writer *fields)
+int reconcile_ask(struct reconcile *visit, int next, uint8_t type, const struct writer *fields)
 {
     int wait = machine_wait_in(&visit->machine, next, 1);
     peer_link_ask(&visit->link, type, fields, &visit->machine);
@@ -140,14 +115,14 @@ static int visit_begin(struct machine *machine)
         visit->scrub_pass = scrub_request(&visit->loop->scrub);
         return VISIT_SCRUB;
     }
-    return visit->errand == RECONCILE_ASKS ? VISIT_ASK : VISIT_SOURCE;
+    return visit->errand == RECONCILE_COMPARES ? VISIT_SOURCE : VISIT_ASK;
 }
 
 static int visit_scrub(struct machine *machine)
 {
     struct reconcile *visit = visit_of(machine);
     const struct scrub *scrub = &visit->loop->scrub;
-    if (!scrub_is_over(scrub, visit->scrub_pass) && !is_ending(visit))
+    if (!scrub_is_over(scrub, visit->scrub_pass) && !reconcile_is_ending(visit))
         return wait_in(visit, VISIT_SCRUB, NS_PER_MS);
     visit->sums.read_files += scrub->last.files;
     visit->sums.read_bytes += scrub->last.bytes;
@@ -161,10 +136,10 @@ static int visit_ask(struct machine *machine)
 {
     struct reconcile *visit = visit_of(machine);
     struct writer fields;
-    if (!begin(visit, &fields))
-        return give_up(visit, ERR(UNAVAILABLE, 0));
+    if (!reconcile_begin_ask(visit, &fields))
+        return reconcile_give_up(visit, ERR(UNAVAILABLE, 0));
     msg_positions_encode(&(struct msg_positions){}, &fields);
-    return ask(visit, VISIT_PASSED, MSG_POSITIONS, &fields);
+    return reconcile_ask(visit, VISIT_PASSED, MSG_POSITIONS, &fields);
 }
 
 static err_t take_positions(struct reconcile *visit)
@@ -177,11 +152,10 @@ static err_t take_positions(struct reconcile *visit)
     TRY(msg_positions_reply_decode(peer_link_meta(&visit->link), &reply));
     if (reply.count > RECONCILE_POSITIONS)
         return ERR(TOO_LARGE, 0);
-    visit->theirs.count = 0;
-    for (uint32_t i = 0; i < reply.count; i++) {
-        TRY(unit_position_decode(&r, &visit->theirs.rows[i]));
-        visit->theirs.count++;
-    }
+    struct reconcile_table *into =
+        visit->errand == RECONCILE_CONFIRMS ? &visit->again : &visit->theirs;
+    for (into->count = 0; into->count < reply.count; into->count++)
+        TRY(unit_position_decode(&r, &into->rows[into->count]));
     return ERR_OK;
 }
 
@@ -192,29 +166,18 @@ static int visit_passed(struct machine *machine)
         return ask_again(visit, VISIT_ASK);
     err_t err = take_positions(visit);
     if (err_is(err))
-        return give_up(visit, err);
-    visit->is_behind_us = !reconcile_has_passed(visit);
-    bool has_patience = io_now(io_of(visit)) < visit->patience_ns && !is_ending(visit);
-    if (visit->is_behind_us && has_patience)
-        return wait_in(visit, VISIT_ASK, RECONCILE_PAUSE_MS * NS_PER_MS);
+        return reconcile_give_up(visit, err);
+    if (visit->errand == RECONCILE_CONFIRMS && !reconcile_confirm(visit))
+        return reconcile_give_up(visit, ERR(CONFLICT, 0));
     return VISIT_UNWIND;
 }
 
 /* ---- sources ---- */
 
-static bool is_empty(const struct stream *stream, const struct source *source)
+static void begin_unit(struct reconcile *visit)
 {
-    struct chunk_table *table = &((struct stream *)(uintptr_t)stream)->chunks;
-    uint16_t index = source_index(&stream->sources, source);
-    const struct chunk_entry *entry;
-    for (uint32_t from = 0; (entry = chunk_table_next(table, index, from)) != NULL;
-         from = entry->number + 1)
-        if (entry->digest.count > 0)
-            return false;
-    for (unsigned i = 0; i < SOURCE_BUCKETS; i++)
-        if (source->singles[i].count > 0)
-            return false;
-    return true;
+    visit->unit = visit->looks = visit->walks = 0;
+    visit->extra_count = visit->extra_at = 0;
 }
 
 static int visit_source(struct machine *machine)
@@ -227,12 +190,10 @@ static int visit_source(struct machine *machine)
         if (place.loop != visit->loop->index
             || err_is(store_stream_at(&visit->loop->store, &place, &visit->stream)))
             continue;
-        const struct source *source = stream_source_find(visit->stream, &key);
-        bool has_nothing = !source || is_empty(visit->stream, source);
         visit->key = key;
-        visit->may_revive = !visit->is_behind_us || (visit->is_filling && has_nothing);
+        visit->is_through = true;
         visit->from = visit->counted = 0;
-        visit->unit = visit->looks = 0;
+        begin_unit(visit);
         return VISIT_UNITS;
     }
     return VISIT_UNWIND;
@@ -244,8 +205,8 @@ static int visit_units(struct machine *machine)
 {
     struct reconcile *visit = visit_of(machine);
     struct writer fields;
-    if (visit->stream->state != STREAM_OPEN || !begin(visit, &fields))
-        return give_up(visit, ERR(UNAVAILABLE, 0));
+    if (visit->stream->state != STREAM_OPEN || !reconcile_begin_ask(visit, &fields))
+        return reconcile_give_up(visit, ERR(UNAVAILABLE, 0));
     msg_units_encode(&(struct msg_units){.machine = visit->key.machine,
                          .mount = visit->key.mount,
                          .stream = visit->key.stream,
@@ -253,15 +214,17 @@ static int visit_units(struct machine *machine)
         &fields);
     visit->page_at = 0;
     visit->is_new_page = true;
-    return ask(visit, VISIT_COMPARE, MSG_UNITS, &fields);
+    return reconcile_ask(visit, VISIT_COMPARE, MSG_UNITS, &fields);
 }
 
 static err_t take_units(struct reconcile *visit)
 {
     struct msg_units_reply reply = {0};
     if (err_has(visit->link.err, ERR_CODE_NOT_FOUND)) {
-        visit->page_count = 0; /* it does not know the source: it has none of its files */
+        visit->page_count =
+            0; /* it does not know the source (any more): it has none of its files */
         visit->page_next = 0;
+        visit->is_through = false;
         return ERR_OK;
     }
     TRY(visit->link.err);
@@ -280,27 +243,56 @@ static err_t take_units(struct reconcile *visit)
 static int next_unit(struct reconcile *visit)
 {
     visit->from = visit->unit + 1;
-    visit->looks = 0;
-    visit->unit = 0;
+    begin_unit(visit);
     return VISIT_COMPARE;
 }
 
-/* The unit differs: go through it, look again, and in the end believe it. */
+static int go_through(struct reconcile *visit)
+{
+    struct digest none = {0};
+    visit->sums.differed += visit->walks++ == 0;
+    visit->is_suspect = scrub_is_suspect(&visit->loop->scrub, &visit->key, visit->unit);
+    scrub_forget_suspect(&visit->loop->scrub, &visit->key, visit->unit);
+    visit->before = visit->theirs_now;
+    visit->listed = none;
+    visit->cursor = visit->walk.cursor = 0;
+    visit->extra_count = visit->extra_at = 0;
+    visit->extras_deleted = 0;
+    visit->has_walked = false;
+    visit->has_more_extras = false;
+    return VISIT_INVENTORY;
+}
+
+/* Were the files that the member told of those of its digest, before or after? */
+static bool was_whole(const struct reconcile *visit)
+{
+    return digest_equals(&visit->listed, &visit->before)
+           || digest_equals(&visit->listed, &visit->theirs_now);
+}
+
+static int look_again(struct reconcile *visit)
+{
+    visit->looks++;
+    return wait_in(visit, VISIT_UNITS, RECONCILE_PAUSE_MS * NS_PER_MS);
+}
+
+/* The unit differs: look again, go through it, delete what the member knows to be gone, look again, and
+ * in the end believe it. */
 static int differs(struct reconcile *visit)
 {
-    uint32_t look = visit->looks++;
     visit->from = visit->unit;
-    if (look == 0 && !visit->is_filling)
-        return wait_in(visit, VISIT_UNITS, RECONCILE_PAUSE_MS * NS_PER_MS);
-    if (look <= 1) {
-        visit->looks = 2;
-        visit->sums.differed++;
-        scrub_forget_suspect(&visit->loop->scrub, &visit->key, visit->unit);
-        visit->cursor = 0;
-        return VISIT_INVENTORY;
-    }
-    if (look < RECONCILE_LOOKS && !visit->is_filling)
-        return wait_in(visit, VISIT_UNITS, RECONCILE_PAUSE_MS * NS_PER_MS);
+    if (visit->walks == 0 && visit->looks == 0 && !visit->is_filling)
+        return look_again(visit);
+    bool is_whole = visit->walks > 0 && was_whole(visit);
+    if (is_whole && visit->extra_at < visit->extra_count)
+        return VISIT_EXTRA;
+    bool goes_again = is_whole ? visit->has_more_extras && visit->extras_deleted > 0
+                               : visit->walks < RECONCILE_WALKS;
+    if (goes_again)
+        return go_through(visit);
+    visit->is_through &= is_whole;
+    if (visit->looks < RECONCILE_LOOKS && !visit->is_filling)
+        return look_again(visit);
     visit->sums.remaining++;
     return next_unit(visit);
 }
@@ -312,17 +304,20 @@ static int visit_compare(struct machine *machine)
         return ask_again(visit, VISIT_UNITS);
     err_t err = visit->is_new_page ? take_units(visit) : ERR_OK;
     if (err_is(err))
-        return give_up(visit, err);
+        return reconcile_give_up(visit, err);
     visit->is_new_page = false;
     uint64_t last = visit->unit;
     if (!reconcile_next_difference(visit)) {
         if (visit->from != 0)
             return VISIT_UNITS;
-        visit->source_at++;
+        visit->through[visit->source_at++] = visit->is_through;
         return VISIT_SOURCE;
     }
-    if (visit->unit != last)
-        visit->looks = 0;
+    if (visit->unit != last) {
+        uint64_t unit = visit->unit;
+        begin_unit(visit);
+        visit->unit = unit;
+    }
     return differs(visit);
 }
 
@@ -332,8 +327,8 @@ static int visit_inventory(struct machine *machine)
 {
     struct reconcile *visit = visit_of(machine);
     struct writer fields;
-    if (!begin(visit, &fields))
-        return give_up(visit, ERR(UNAVAILABLE, 0));
+    if (!reconcile_begin_ask(visit, &fields))
+        return reconcile_give_up(visit, ERR(UNAVAILABLE, 0));
     msg_inventory_encode(&(struct msg_inventory){.machine = visit->key.machine,
                              .mount = visit->key.mount,
                              .stream = visit->key.stream,
@@ -341,7 +336,7 @@ static int visit_inventory(struct machine *machine)
                              .cursor = visit->cursor},
         &fields);
     visit->page_at = 0;
-    return ask(visit, VISIT_FILES, MSG_INVENTORY, &fields);
+    return reconcile_ask(visit, VISIT_FILES, MSG_INVENTORY, &fields);
 }
 
 static err_t take_inventory(struct reconcile *visit)
@@ -378,14 +373,21 @@ static int visit_files(struct machine *machine)
         return ask_again(visit, VISIT_INVENTORY);
     err_t err = visit->page_at == 0 ? take_inventory(visit) : ERR_OK;
     if (err_is(err))
-        return give_up(visit, err);
+        return reconcile_give_up(visit, err);
+    if (visit->page_at == visit->page_count && reconcile_may_have_extras(visit))
+        return VISIT_WALK;
     if (visit->page_at == visit->page_count)
         return visit->cursor != 0 ? VISIT_INVENTORY : VISIT_SETTLE;
     struct reader r = {.data = answer_of(visit).data, .size = answer_of(visit).size};
     r.at = (size_t)visit->page_at++ * UNIT_FILE_SIZE;
     err = unit_file_decode(&r, &visit->file);
     if (err_is(err) || !is_of_unit(visit, &visit->file))
-        return give_up(visit, ERR(PROTOCOL, 0));
+        return reconcile_give_up(visit, ERR(PROTOCOL, 0));
+    if (!(visit->file.flags & UNIT_FILE_DELETED))
+        digest_add(&visit->listed,
+            file_digest(
+                &visit->file.identity, visit->file.version, visit->file.size, visit->file.crc),
+            1);
     return VISIT_LOOK;
 }
 
@@ -421,7 +423,7 @@ static void delete_over(struct intake *intake)
     wake(visit);
 }
 
-static int begin_delete(struct reconcile *visit)
+int reconcile_delete(struct reconcile *visit)
 {
     const struct unit_file *file = &visit->file;
     visit->delete = (struct intake){.done = delete_over};
@@ -448,7 +450,7 @@ static int visit_deleted(struct machine *machine)
         visit->sums.failed++;
     else
         visit->sums.deleted++;
-    return VISIT_FILES;
+    return visit->extra_at > 0 ? VISIT_EXTRA : VISIT_FILES;
 }
 
 /* ---- taking ---- */
@@ -461,6 +463,7 @@ static void bulk_taken(struct bulk *bulk, const struct bulk_want *want, err_t er
         visit->sums.bytes += want->size;
     } else if (want && !err_has(err, ERR_CODE_NOT_FOUND)) {
         visit->sums.failed++;
+        visit->is_through = false;
     }
     wake(visit);
 }
@@ -476,6 +479,7 @@ static void take_over(struct intake_fetch *fetch)
         visit->sums.bytes += take->size;
     } else if (!err_has(fetch->err, ERR_CODE_NOT_FOUND)) { /* deleted meanwhile: nothing to take */
         visit->sums.failed++;
+        visit->is_through = false;
     }
     wake(visit);
 }
@@ -495,13 +499,13 @@ static int visit_take(struct machine *machine)
     bool is_bulk = !is_repair && bulk_fits(&visit->file);
     struct reconcile_take *take = is_bulk ? NULL : free_take(visit);
     bool is_throttled = visit->storage->config.rebuild_rate > 0 && visit->tokens < 0;
-    if (is_ending(visit))
-        return give_up(visit, ERR(CANCELLED, 0));
+    if (reconcile_is_ending(visit))
+        return reconcile_give_up(visit, ERR(CANCELLED, 0));
     if (is_throttled) {
         bulk_flush(&visit->bulk);
         return wait_in(visit, VISIT_TAKE, NS_PER_MS);
     }
-    if (is_bulk && bulk_add(&visit->bulk, &visit->file, visit->may_revive)) {
+    if (is_bulk && bulk_add(&visit->bulk, &visit->file, visit->is_suspect)) {
         visit->tokens -= (int64_t)visit->file.size;
         return VISIT_FILES;
     }
@@ -514,18 +518,22 @@ static int visit_take(struct machine *machine)
         .home = visit->file.home,
         .from_machine = reconcile_member(visit)->machine,
         .is_repair = is_repair,
-        .may_revive = visit->may_revive,
+        .may_revive = visit->is_suspect,
         .done = take_over};
     visit->tokens -= (int64_t)visit->file.size;
     visit->loop->store.fetch(&take->fetch);
     return VISIT_FILES;
 }
 
-static uint64_t watermark_of(struct reconcile *visit)
+/* Would we have it, or would one of those that were gone through in this pass, if it lived? Then it was
+ * deleted. But of a unit that the scrub suspects something was lost. */
+static bool was_deleted(struct reconcile *visit, const struct identity *identity)
 {
-    const struct source *source = stream_source_find(visit->stream, &visit->key);
-    bool is_own = source == &visit->stream->sources.all[0];
-    return is_own ? stream_watermark(visit->stream) : source ? source->watermark : 0;
+    const struct unit_position *known =
+        reconcile_row(&visit->known, visit->key.machine, visit->key.mount, visit->key.stream);
+    bool is_known = known && coverage_has(&known->coverage, identity->clock);
+    bool is_covered = stream_covers(visit->stream, &visit->key, identity->clock);
+    return !visit->is_suspect && (is_covered || is_known);
 }
 
 static int visit_seen(struct machine *machine)
@@ -540,13 +548,12 @@ static int visit_seen(struct machine *machine)
     bool is_no_answer =
         !is_here && !err_has(err, ERR_CODE_NOT_FOUND) && !err_has(err, ERR_CODE_CORRUPT);
     if (is_no_answer)
-        return give_up(visit, err);
+        return reconcile_give_up(visit, err);
     if (file->flags & UNIT_FILE_DELETED)
-        return is_here ? begin_delete(visit) : VISIT_FILES;
+        return is_here ? reconcile_delete(visit) : VISIT_FILES;
     if (is_here)
         return version_compare(version, file->version) < 0 ? VISIT_TAKE : VISIT_FILES;
-    bool is_young = file->identity.clock > watermark_of(visit);
-    if (err_has(err, ERR_CODE_CORRUPT) || is_young || visit->may_revive)
+    if (err_has(err, ERR_CODE_CORRUPT) || !was_deleted(visit, &file->identity))
         return VISIT_TAKE;
     visit->sums.held_back++;
     return VISIT_FILES;
@@ -609,16 +616,23 @@ static const struct stage visit_stages[VISIT_STAGES] = {
     [VISIT_SOURCE] = {"source", visit_source, BIT(VISIT_UNITS), 0},
     [VISIT_UNITS] = {"units", visit_units, BIT(VISIT_COMPARE), 5000},
     [VISIT_COMPARE] = {"compare", visit_compare,
-        BIT(VISIT_UNITS) | BIT(VISIT_SOURCE) | BIT(VISIT_COMPARE) | BIT(VISIT_INVENTORY), 30000},
+        BIT(VISIT_UNITS) | BIT(VISIT_SOURCE) | BIT(VISIT_COMPARE) | BIT(VISIT_INVENTORY)
+            | BIT(VISIT_EXTRA),
+        30000},
     [VISIT_INVENTORY] = {"inventory", visit_inventory, BIT(VISIT_FILES), 0},
     [VISIT_FILES] = {"files", visit_files,
-        BIT(VISIT_INVENTORY) | BIT(VISIT_LOOK) | BIT(VISIT_SETTLE), 30000},
+        BIT(VISIT_INVENTORY) | BIT(VISIT_LOOK) | BIT(VISIT_SETTLE) | BIT(VISIT_WALK), 30000},
     [VISIT_LOOK] = {"look", visit_look, BIT(VISIT_SEEN), 0},
     [VISIT_SEEN] = {"seen", visit_seen, BIT(VISIT_FILES) | BIT(VISIT_TAKE) | BIT(VISIT_DELETED),
         5000},
     [VISIT_TAKE] = {"take", visit_take, BIT(VISIT_TAKE) | BIT(VISIT_FILES), 60000},
-    [VISIT_DELETED] = {"deleted", visit_deleted, BIT(VISIT_DELETED) | BIT(VISIT_FILES), 60000},
+    [VISIT_DELETED] = {"deleted", visit_deleted,
+        BIT(VISIT_DELETED) | BIT(VISIT_FILES) | BIT(VISIT_EXTRA), 60000},
     [VISIT_SETTLE] = {"settle", visit_settle, BIT(VISIT_SETTLE) | BIT(VISIT_UNITS), 60000},
+    [VISIT_WALK] = {"walk", reconcile_walk, BIT(VISIT_WALKED), 0},
+    [VISIT_WALKED] = {"walked", reconcile_walked, BIT(VISIT_INVENTORY) | BIT(VISIT_SETTLE), 60000},
+    [VISIT_EXTRA] = {"extra", reconcile_extra, BIT(VISIT_ASKED) | BIT(VISIT_UNITS), 0},
+    [VISIT_ASKED] = {"asked", reconcile_asked, BIT(VISIT_EXTRA) | BIT(VISIT_DELETED), 30000},
     [VISIT_UNWIND] = {"unwind", visit_unwind, BIT(VISIT_HUNG_UP), 0},
     [VISIT_HUNG_UP] = {"hung-up", visit_hung_up, BIT(VISIT_HUNG_UP) | BIT(VISIT_DONE), 60000},
     [VISIT_DONE] = {"done", visit_done, 0, 0},

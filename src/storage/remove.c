@@ -92,8 +92,7 @@ static int remove_looked(struct machine *machine)
     if (!version_is_none(remove->if_version)
         && !version_equals(remove->if_version, object->header.version))
         return machine_fail(machine, ERR(CONFLICT, 0));
-    bool stays =
-        store_keeps_tombstone(remove->store, remove->stream, &remove->fid.identity, &object->home);
+    bool stays = store_keeps_tombstone(remove->stream, &remove->fid.identity, &object->home);
     return stays ? REMOVE_MAKE : REMOVE_APPEND;
 }
 

@@ -165,6 +165,8 @@ static enum roster_news update(struct roster *roster, struct roster_member *know
     bool is_alive = (entry->flags & MEMBER_ALIVE) != 0, has_moved = false;
     if (is_alive)
         known->alive_ns = now_ns;
+    if (is_alive)
+        known->is_new = (entry->flags & MEMBER_NEW) != 0;
     if (is_alive || is_believed || member->address.family == 0)
         has_moved = set_address(roster, member, entry->address);
     if (is_alive || is_believed) {

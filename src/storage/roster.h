@@ -19,6 +19,7 @@ enum { ROSTER_OUTCASTS_MAX = MEMBERS_ENTRIES_MAX - MEMBERS_MAX };
 struct roster_member {
     struct member member;
     bool is_draining;
+    bool is_new;       /* alive, and it holds nothing: there is nothing to learn from it */
     uint64_t alive_ns; /* when it was last seen alive, or known for the first time at this start */
     uint64_t clash_ns; /* when another UUID last came with its number; 0: never */
     struct nonce clash_uuid;

@@ -302,14 +302,11 @@ err_t store_stream_of(struct store *store, const struct fid *fid, struct stream 
     return store_stream_at(store, &place, ret);
 }
 
-bool store_keeps_tombstone(const struct store *store, struct stream *stream,
-    const struct identity *identity, const struct place *home)
+bool store_keeps_tombstone(
+    struct stream *stream, const struct identity *identity, const struct place *home)
 {
-    if (home->kind != PLACE_SINGLE || home->machine == store->config.machine)
-        return false;
     struct source_key key = source_key_of(home);
-    const struct source *source = stream_source_find(stream, &key);
-    return !source || identity->clock > source->kept_watermark;
+    return home->kind == PLACE_SINGLE && !stream_keeps_covering(stream, &key, identity->clock);
 }
 
 err_t store_stream_for_upload(struct store *store, uint8_t index, struct stream **ret)

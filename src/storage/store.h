@@ -151,8 +151,8 @@ MUST err_t store_stream_for_upload(struct store *store, uint8_t mount, struct st
 
 /** Does a delete of this single file leave a tombstone? Changes of it that were made before may come yet:
  * from the stream where it was born (after a restart: again), or from a third storage. */
-bool store_keeps_tombstone(const struct store *store, struct stream *stream,
-    const struct identity *identity, const struct place *home);
+bool store_keeps_tombstone(
+    struct stream *stream, const struct identity *identity, const struct place *home);
 
 /** Fence `mount` on this loop: its operations end with OFFLINE from now on. */
 void store_fence(struct store *store, uint8_t mount, err_t err);

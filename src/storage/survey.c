@@ -78,7 +78,7 @@ static void add_source(struct survey *survey, const struct stream *stream, uint1
         .chunk = highest_chunk(stream, index),
         .incarnation = source->incarnation,
         .lsn = source->lsn,
-        .watermark = source->watermark};
+        .watermark = source->coverage.watermark};
     struct survey_row *known =
         index == 0 ? NULL : find_row(survey, row.machine, row.mount, row.stream);
     if (known)

@@ -448,7 +448,7 @@ static int upload_append(struct machine *machine)
     struct upload *upload = upload_of(machine);
     uint8_t meta[SLOT_META_MAX];
     if (upload->is_superseded)
-        return machine_fail(machine, ERR(CANCELLED, 0));
+        return machine_fail(machine, ERR(BUSY, 0));
     struct record record = {.kind = RECORD_UPLOAD,
         .identity = upload->header.identity,
         .version = upload->header.version,
@@ -474,7 +474,8 @@ static int upload_append(struct machine *machine)
     case APPEND_DONE:
         break;
     }
-    stream_release_clock(&upload->clock_hold);
+    if (!is_early)
+        stream_release_clock(&upload->clock_hold);
     int wait = machine_wait_in(machine, is_early ? UPLOAD_EARLY : UPLOAD_COMMITTED, 1);
     if (is_early)
         packed_apply_start(&upload->apply, upload->stream, &upload->append.record, machine);

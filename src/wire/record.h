@@ -68,10 +68,12 @@ enum record_kind {
     RECORD_APPEND = 4,   /* bytes behind the committed end; may be referenced */
     RECORD_TRUNCATE = 5, /* total_size says where */
     RECORD_DELETE = 6,
-    RECORD_LEASE = 7,     /* ids up to `watermark` may have been issued */
-    RECORD_ACTIVATE = 8,  /* home.chunk takes new slots from here on */
-    RECORD_FULL = 9,      /* whole content as another member holds it; never pushed */
-    RECORD_POSITION = 10, /* a source is followed up to (source_incarnation, source_lsn) */
+    RECORD_LEASE = 7,    /* ids up to `watermark` may have been issued */
+    RECORD_ACTIVATE = 8, /* home.chunk takes new slots from here on */
+    RECORD_FULL = 9,     /* whole content as another member holds it; never pushed */
+    RECORD_POSITION =
+        10, /* a source is followed up to (source_incarnation, source_lsn); of its ids up to
+                           * `watermark` those from content_offset to total_size may be missed */
     RECORD_KIND_COUNT
 };
 

@@ -17,7 +17,9 @@ void unit_position_encode(const struct unit_position *position, struct writer *w
     write_u16(w, 0);
     write_u64(w, position->incarnation);
     write_u64(w, position->lsn);
-    write_u64(w, position->watermark);
+    write_u64(w, position->coverage.watermark);
+    write_u64(w, position->coverage.gap_first);
+    write_u64(w, position->coverage.gap_last);
 }
 
 err_t unit_position_decode(struct reader *r, struct unit_position *ret)
@@ -27,7 +29,9 @@ err_t unit_position_decode(struct reader *r, struct unit_position *ret)
     (void)read_u16(r);
     position.incarnation = read_u64(r);
     position.lsn = read_u64(r);
-    position.watermark = read_u64(r);
+    position.coverage.watermark = read_u64(r);
+    position.coverage.gap_first = read_u64(r);
+    position.coverage.gap_last = read_u64(r);
     if (r->failed || !machine_is_valid(position.machine))
         return ERR(PROTOCOL, 0);
     *ret = position;

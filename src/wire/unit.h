@@ -5,6 +5,7 @@
 #ifndef CAIRN_WIRE_UNIT_H
 #define CAIRN_WIRE_UNIT_H
 
+#include "wire/coverage.h"
 #include "wire/slot.h"
 
 /* A unit is a chunk, by its number, or a bucket of single files. */
@@ -12,7 +13,7 @@
 
 enum {
     UNIT_BUCKETS = 64, /* of single files: id clock modulo 64 */
-    UNIT_POSITION_SIZE = 32,
+    UNIT_POSITION_SIZE = 48,
     UNIT_DIGEST_SIZE = 32,
     UNIT_FILE_SIZE = 68,
     UNIT_WANT_SIZE = 44,
@@ -40,7 +41,7 @@ struct unit_position {
     uint32_t machine;
     uint8_t mount, stream;
     uint64_t incarnation, lsn;
-    uint64_t watermark;
+    struct coverage coverage; /* of its ids */
 };
 
 struct unit_digest {

@@ -1,5 +1,6 @@
 cairn_test(place_test SOURCES unit/wire/place_test.c LINKS cairn_wire)
 cairn_test(base64url_test SOURCES unit/wire/base64url_test.c LINKS cairn_wire)
+cairn_test(coverage_test SOURCES unit/wire/coverage_test.c LINKS cairn_wire)
 cairn_test(entry_test SOURCES unit/wire/entry_test.c LINKS cairn_wire)
 cairn_test(fid_test SOURCES unit/wire/fid_test.c LINKS cairn_wire)
 cairn_test(frame_test SOURCES unit/wire/frame_test.c LINKS cairn_wire)

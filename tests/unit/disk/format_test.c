@@ -446,10 +446,11 @@ static struct source sample_source(uint32_t machine)
     struct source source = {.key = {machine, 0x51, 0x52},
         .incarnation = 99, /* where the follower is: not written */
         .lsn = 99,
-        .watermark = 99,
+        .coverage = {99, 98, 97},
         .kept_incarnation = 0x0102030405060708,
         .kept_lsn = 0x1112131415161718,
-        .kept_watermark = 0x2122232425262728,
+        .kept_coverage = {0x2122232425262728, 0x7172737475767778, 0x8182838485868788},
+        .lost_clock = 0x9192939495969798,
         .gone_birth = 0x6162636465666768};
     source.singles[0] = (struct digest){0x3132333435363738, 0x41};
     source.singles[63] = (struct digest){0x5152535455565758, 0x61};
@@ -507,7 +508,8 @@ TEST(the_entries_of_a_checkpoint_are_as_documented)
     sample_checkpoint_entries(bytes);
     const struct field source[] = {{0, 4, 0x0a0b0c}, {4, 1, 0x51}, {5, 1, 0x52}, {6, 2, 0},
         {8, 8, 0x0102030405060708}, {16, 8, 0x1112131415161718}, {24, 8, 0x2122232425262728},
-        {32, 8, 0x6162636465666768}, {40, 24, 0}, {64, 8, 0x3132333435363738}, {72, 8, 0x41}};
+        {32, 8, 0x6162636465666768}, {40, 8, 0x7172737475767778}, {48, 8, 0x8182838485868788},
+        {56, 8, 0x9192939495969798}, {64, 8, 0x3132333435363738}, {72, 8, 0x41}};
     EXPECT_LAYOUT("### Source entry", source, bytes + CHECKPOINT_HEADER_SIZE, 80);
     EXPECT_EQ(get_u64(bytes + CHECKPOINT_HEADER_SIZE + 64 + 63 * 16), 0x5152535455565758);
     EXPECT_EQ(get_u64(bytes + CHECKPOINT_HEADER_SIZE + 64 + 63 * 16 + 8), 0x61);
@@ -577,7 +579,7 @@ TEST(the_entries_of_a_checkpoint_are_read_as_they_were_written)
     EXPECT_OK(source_table_decode(&table, 1, &r));
     EXPECT_EQ(sources[0].lsn, 0x1112131415161718);
     EXPECT_EQ(sources[0].kept_incarnation, 0x0102030405060708);
-    EXPECT_EQ(sources[0].watermark, 0x2122232425262728);
+    EXPECT_EQ(sources[0].coverage.watermark, 0x2122232425262728);
     EXPECT_EQ(sources[0].singles[63].sum, 0x5152535455565758);
     struct chunk_entry entries[2];
     struct chunk_table chunks = {.entries = entries, .capacity = 2};

@@ -51,7 +51,7 @@ static void keep_watermark(struct stream_bench *bench, uint64_t watermark)
     struct source *source = stream_source_find(&bench->stream, &key);
     source->incarnation = 3;
     source->lsn++;
-    source->watermark = watermark;
+    source->coverage.watermark = watermark;
     stream_position_log(&bench->stream, source);
     EXPECT(sim_world_run_until(bench->world, is_kept, bench, UINT64_C(60000000000)));
 }
@@ -107,7 +107,7 @@ TEST(a_watermark_that_is_not_durable_does_not_count)
     bench_init(&bench, 1);
     EXPECT(bench_boot(&bench));
     fill_and_empty(&bench, files);
-    stream_source_find(&bench.stream, &key)->watermark = 5000;
+    stream_source_find(&bench.stream, &key)->coverage.watermark = 5000;
     bench_checkpoint(&bench);
     EXPECT(is_there(&bench));
     bench_free(&bench);

@@ -90,7 +90,7 @@ TEST(a_position_is_kept_when_its_record_is_durable_and_survives_a_power_loss)
     struct source *source = add_source(&bench);
     source->incarnation = 4;
     source->lsn = 12;
-    source->watermark = 77;
+    source->coverage.watermark = 77;
     stream_position_log(&bench.stream, source);
     EXPECT_EQ(source->kept_lsn, 0);
     EXPECT(sim_world_run_until(bench.world, is_kept, &bench, 1000000000));
@@ -105,7 +105,7 @@ TEST(a_position_is_kept_when_its_record_is_durable_and_survives_a_power_loss)
     EXPECT(source != NULL);
     EXPECT_EQ(source->incarnation, 4);
     EXPECT_EQ(source->lsn, 12);
-    EXPECT_EQ(source->watermark, 77);
+    EXPECT_EQ(source->coverage.watermark, 77);
     bench_free(&bench);
 }
 
@@ -265,7 +265,7 @@ static void pass_watermark(struct stream_bench *bench, uint64_t watermark)
 {
     struct source *source = find_source(bench);
     source->lsn++;
-    source->watermark = watermark;
+    source->coverage.watermark = watermark;
     stream_position_log(&bench->stream, source);
     bench_checkpoint(bench);
     sim_world_run_for(bench->world, 100000000);

@@ -49,7 +49,7 @@ static void move_watermark(struct swarm *swarm, unsigned to, unsigned from)
     if (!swarm->has_watermarks || swarm->sent[to][from] < swarm->marked[from])
         return;
     EXPECT_OK(stream_source_add(stream, &(struct source_key){MIRROR_FIRST + from, 0, 0}, &source));
-    source->watermark = swarm->watermarks[from];
+    source->coverage.watermark = swarm->watermarks[from];
     source->incarnation = 1;
     source->lsn = swarm->marked[from];
     if (prng_below(&swarm->prng, 4) == 0)
@@ -225,7 +225,7 @@ static void expect_space_back(struct swarm *swarm)
             struct source *source = stream_source_find(stream, &key);
             if (from == to || !source)
                 continue;
-            source->watermark = swarm->watermarks[from];
+            source->coverage.watermark = swarm->watermarks[from];
             source->lsn = swarm->marked[from] + 1;
             stream_position_log(stream, source);
         }

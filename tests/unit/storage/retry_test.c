@@ -101,8 +101,7 @@ TEST(a_retry_takes_the_place_of_an_upload_whose_content_is_still_to_come)
             EXPECT(k < 10000);
         put.is_retry = true;
         EXPECT_EQ(visitor_put(&second, content, sizes[i], &put, id, NULL), 0);
-        EXPECT_EQ(
-            visitor_put_end(&first, content + half, sizes[i] - half, late), ERR_CODE_CANCELLED);
+        EXPECT_EQ(visitor_put_end(&first, content + half, sizes[i] - half, late), ERR_CODE_BUSY);
         EXPECT_EQ(visitor_list(&first, ids, 64, 100), i + 1);
     }
     end();

@@ -40,7 +40,7 @@ TEST(a_want_and_a_position_and_a_digest_are_told_and_understood)
     uint8_t bytes[UNIT_WANT_SIZE + UNIT_POSITION_SIZE + UNIT_DIGEST_SIZE];
     struct writer w = {.data = bytes, .capacity = sizeof bytes};
     unit_want_encode(&someone, &file, &w);
-    unit_position_encode(&(struct unit_position){7, 3, 2, 11, 12, 13}, &w);
+    unit_position_encode(&(struct unit_position){7, 3, 2, 11, 12, {13, 14, 15}}, &w);
     unit_digest_encode(&(struct unit_digest){UNIT_BUCKET_FIRST + 63, 1, 2, 3}, &w);
     EXPECT(!w.failed);
     EXPECT_EQ(w.size, sizeof bytes);
@@ -53,7 +53,8 @@ TEST(a_want_and_a_position_and_a_digest_are_told_and_understood)
     EXPECT(identity_equals(&identity, &someone) && place_equals(&home, &file));
     EXPECT_OK(unit_position_decode(&r, &position));
     EXPECT(position.machine == 7 && position.mount == 3 && position.stream == 2);
-    EXPECT(position.incarnation == 11 && position.lsn == 12 && position.watermark == 13);
+    EXPECT(position.incarnation == 11 && position.lsn == 12);
+    EXPECT(coverage_equals(&position.coverage, &(struct coverage){13, 14, 15}));
     EXPECT_OK(unit_digest_decode(&r, &digest));
     EXPECT(digest.unit == UNIT_BUCKET_FIRST + 63 && digest.digest == 1 && digest.files == 2);
     EXPECT_ERR(unit_digest_decode(&r, &digest), PROTOCOL);
