@@ -2,137 +2,157 @@
 
 #include "base/units.h"
 
-/* Value v >= 16 with highest bit h: 16 buckets for each h, chosen by the 4 bits below it. */
-static size_t bucket_of(uint64_t value)
-{
-    if (value < HISTOGRAM_STEPS)
-        return (size_t)value;
-    unsigned high = 63u - (unsigned)__builtin_clzll(value);
-    return (size_t)(high - 3) * HISTOGRAM_STEPS + (size_t)(value >> (high - 4) & 15);
-}
+enum { METRIC_LABELS_MAX = 512 };
 
-/* The greatest value of a bucket. */
-static uint64_t bucket_top(size_t bucket)
+void metric_begin(const struct metric *metric, struct text *text)
 {
-    if (bucket < HISTOGRAM_STEPS)
-        return bucket;
-    unsigned high = (unsigned)(bucket / HISTOGRAM_STEPS) + 3;
-    uint64_t bottom = UINT64_C(1) << high | (uint64_t)(bucket % HISTOGRAM_STEPS) << (high - 4);
-    return bottom + ((UINT64_C(1) << (high - 4)) - 1);
-}
-
-void histogram_add(struct histogram *histogram, uint64_t value)
-{
-    histogram->buckets[bucket_of(value)]++;
-    if (histogram->count == 0 || value < histogram->min)
-        histogram->min = value;
-    if (value > histogram->max)
-        histogram->max = value;
-    histogram->count++;
-    histogram->sum += value;
-}
-
-void histogram_merge(struct histogram *into, const struct histogram *from)
-{
-    if (from->count == 0)
-        return;
-    if (into->count == 0 || from->min < into->min)
-        into->min = from->min;
-    if (from->max > into->max)
-        into->max = from->max;
-    for (size_t i = 0; i < HISTOGRAM_BUCKETS; i++)
-        into->buckets[i] += from->buckets[i];
-    into->count += from->count;
-    into->sum += from->sum;
-}
-
-uint64_t histogram_quantile(const struct histogram *histogram, uint32_t per_million)
-{
-    CHECK(per_million <= 1000000);
-    unsigned __int128 scaled = (unsigned __int128)histogram->count * per_million;
-    uint64_t rank = (uint64_t)((scaled + 999999) / 1000000); /* how many lie at or below */
-    uint64_t seen = 0;
-    if (rank == 0)
-        return histogram->min;
-    for (size_t i = 0; i < HISTOGRAM_BUCKETS; i++) {
-        seen += histogram->buckets[i];
-        if (seen >= rank)
-            return bucket_top(i) < histogram->max ? bucket_top(i) : histogram->max;
-    }
-    return histogram->max;
-}
-
-void metric_merge(const struct metric *table, size_t count, void *into, const void *from)
-{
-    for (size_t i = 0; i < count; i++) {
-        void *to = (char *)into + table[i].offset;
-        const void *value = (const char *)from + table[i].offset;
-        uint64_t *number = to, other;
-        if (table[i].kind == METRIC_LATENCY) {
-            histogram_merge(to, value);
-            continue;
-        }
-        memcpy(&other, value, sizeof other);
-        if (table[i].kind != METRIC_GAUGE_MAX)
-            *number += other;
-        else if (other > *number)
-            *number = other;
-    }
-}
-
-static void head_print(const struct metric *metric, struct text *text)
-{
-    static const char *const types[] = {"counter", "gauge", "gauge", "summary"};
+    static const char *const types[METRIC_KIND_COUNT] = {
+        "counter", "gauge", "counter", "gauge", "gauge", "histogram"};
     text_add(text, "# HELP %s %s\n# TYPE %s %s\n", metric->name, metric->help, metric->name,
         types[metric->kind]);
 }
 
-static void seconds_print(uint64_t ns, struct text *text)
+void metric_add_label_value(struct text *text, const char *value)
 {
-    text_add(text, "%llu.%09llu\n", (unsigned long long)(ns / NS_PER_S),
-        (unsigned long long)(ns % NS_PER_S));
+    for (; *value != '\0'; value++) {
+        if (*value == '\\' || *value == '"')
+            text_add_char(text, '\\');
+        if (*value == '\n')
+            text_add(text, "\\n");
+        else
+            text_add_char(text, *value);
+    }
 }
 
-/* name_suffix{labels} */
-static void name_print(const struct metric *metric, const char *suffix, struct text *text)
+/* ---- samples ---- */
+
+/* "a,b" of what is there; either may be NULL or empty. */
+static void join_labels(struct text *to, const char *first, const char *second)
+{
+    bool has_first = first && first[0] != '\0', has_second = second && second[0] != '\0';
+    text_add(to, "%s%s%s", has_first ? first : "", has_first && has_second ? "," : "",
+        has_second ? second : "");
+}
+
+static void add_name(
+    const struct metric *metric, const char *suffix, const char *labels, struct text *text)
 {
     text_add(text, "%s%s", metric->name, suffix);
-    if (metric->labels)
-        text_add(text, "{%s}", metric->labels);
+    if (labels[0] != '\0')
+        text_add(text, "{%s}", labels);
     text_add_char(text, ' ');
 }
 
-static void summary_print(
-    const struct metric *metric, const struct histogram *histogram, struct text *text)
+static void add_seconds(uint64_t ns, struct text *text)
 {
-    static const struct {
-        const char *name;
-        uint32_t per_million;
-    } quantiles[] = {{"0.5", 500000}, {"0.9", 900000}, {"0.99", 990000}, {"0.999", 999000}};
-    for (size_t i = 0; i < ARRAY_LEN(quantiles); i++) {
-        text_add(text, "%s{%s%squantile=\"%s\"} ", metric->name,
-            metric->labels ? metric->labels : "", metric->labels ? "," : "", quantiles[i].name);
-        seconds_print(histogram_quantile(histogram, quantiles[i].per_million), text);
-    }
-    name_print(metric, "_sum", text);
-    seconds_print(histogram->sum, text);
-    name_print(metric, "_count", text);
-    text_add(text, "%llu\n", (unsigned long long)histogram->count);
+    text_add(text, "%llu.%09llu", (unsigned long long)(ns / NS_PER_S),
+        (unsigned long long)(ns % NS_PER_S));
 }
 
-void metric_print(const struct metric *table, size_t count, const void *values, struct text *text)
+static void add_sample(
+    const struct metric *metric, uint64_t value, const char *labels, struct text *text)
+{
+    add_name(metric, "", labels, text);
+    if (metric->kind == METRIC_COUNTER_NS || metric->kind == METRIC_GAUGE_NS)
+        add_seconds(value, text);
+    else
+        text_add(text, "%llu", (unsigned long long)value);
+    text_add_char(text, '\n');
+}
+
+static void add_bucket(const struct metric *metric, const char *labels, size_t bucket,
+    uint64_t count, struct text *text)
+{
+    text_add(text, "%s_bucket{%s%sle=\"", metric->name, labels, labels[0] != '\0' ? "," : "");
+    if (bucket == TIMING_BUCKETS - 1)
+        text_add(text, "+Inf");
+    else
+        add_seconds(timing_top_ns(bucket), text);
+    text_add(text, "\"} %llu\n", (unsigned long long)count);
+}
+
+static void add_timing(
+    const struct metric *metric, const struct timing *timing, const char *labels, struct text *text)
+{
+    uint64_t count = 0;
+    for (size_t i = 0; i < TIMING_BUCKETS; i++) {
+        count += timing->buckets[i];
+        add_bucket(metric, labels, i, count, text);
+    }
+    add_name(metric, "_sum", labels, text);
+    add_seconds(timing->sum_ns, text);
+    text_add_char(text, '\n');
+    add_name(metric, "_count", labels, text);
+    text_add(text, "%llu\n", (unsigned long long)count);
+}
+
+/* The row's labels and those of the format. */
+static void __attribute__((format(printf, 3, 0))) format_labels(
+    char ret[METRIC_LABELS_MAX], const struct metric *metric, const char *format, va_list arguments)
+{
+    char more[METRIC_LABELS_MAX];
+    struct text text;
+    text_init(&text, more, sizeof more);
+    text_add_list(&text, format, arguments);
+    text_init(&text, ret, METRIC_LABELS_MAX);
+    join_labels(&text, metric->labels, more);
+}
+
+void metric_sample(
+    const struct metric *metric, uint64_t value, struct text *text, const char *labels, ...)
+{
+    char all[METRIC_LABELS_MAX];
+    va_list arguments;
+    va_start(arguments, labels);
+    format_labels(all, metric, labels, arguments);
+    va_end(arguments);
+    add_sample(metric, value, all, text);
+}
+
+void metric_sample_timing(const struct metric *metric, const struct timing *timing,
+    struct text *text, const char *labels, ...)
+{
+    char all[METRIC_LABELS_MAX];
+    va_list arguments;
+    va_start(arguments, labels);
+    format_labels(all, metric, labels, arguments);
+    va_end(arguments);
+    add_timing(metric, timing, all, text);
+}
+
+/* ---- tables ---- */
+
+void metric_print_sample(
+    const struct metric *metric, const struct metric_object *object, struct text *text)
+{
+    const void *value = (const char *)object->values + metric->offset;
+    char labels[METRIC_LABELS_MAX];
+    struct text joined;
+    uint64_t number;
+    bool flag;
+    text_init(&joined, labels, sizeof labels);
+    join_labels(&joined, metric->labels, object->labels);
+    switch (metric->kind) {
+    case METRIC_TIMING:
+        add_timing(metric, value, labels, text);
+        break;
+    case METRIC_GAUGE_BOOL:
+        memcpy(&flag, value, sizeof flag);
+        add_sample(metric, flag, labels, text);
+        break;
+    default:
+        memcpy(&number, value, sizeof number);
+        add_sample(metric, number, labels, text);
+    }
+}
+
+void metric_print(const struct metric *table, size_t count, const struct metric_object *objects,
+    size_t object_count, struct text *text)
 {
     for (size_t i = 0; i < count; i++) {
-        const void *value = (const char *)values + table[i].offset;
         if (i == 0 || strcmp(table[i - 1].name, table[i].name) != 0)
-            head_print(&table[i], text);
-        if (table[i].kind == METRIC_LATENCY) {
-            summary_print(&table[i], value, text);
-        } else {
-            uint64_t number;
-            memcpy(&number, value, sizeof number);
-            name_print(&table[i], "", text);
-            text_add(text, "%llu\n", (unsigned long long)number);
-        }
+            metric_begin(&table[i], text);
+        for (size_t k = 0; k < object_count; k++)
+            metric_print_sample(&table[i], &objects[k], text);
     }
 }

@@ -1,39 +1,28 @@
-/* Metrics: counters, gauges and latency histograms, as members of one struct per loop and role,
- * described by one table. Loops count without locks; for a reader their structs are merged.
+/* Metrics: numbers as members of a struct, described by a table of rows, printed as Prometheus reads them.
+ * A row is a family; several objects of one kind (mount points, mirrors) are samples of it, told apart by
+ * labels.
  *
- *   struct storage_metrics { uint64_t finds; struct histogram find_ns; };
+ *   struct disk { uint64_t free_bytes; struct timing sync; };
  *   static const struct metric table[] = {
- *       {METRIC_AT_COUNTER(struct storage_metrics, finds), "cairn_finds_total", "files found"},
- *       {METRIC_AT_LATENCY(struct storage_metrics, find_ns), "cairn_find_seconds", "..."}};
- */
+ *       {METRIC_AT_GAUGE(struct disk, free_bytes), "cairn_disk_free_bytes", "room left"},
+ *       {METRIC_AT_TIMING(struct disk, sync), "cairn_disk_sync_seconds", "durable writes"}};
+ *   metric_print(table, 2, (struct metric_object[]){{&a, "mount=\"0\""}, {&b, "mount=\"1\""}}, 2, &text);
+ *
+ * doc/metrics.md has a row for every family; a test compares it with what servers tell. */
 #ifndef CAIRN_BASE_METRIC_H
 #define CAIRN_BASE_METRIC_H
 
 #include "base/text.h"
-
-/* Buckets as in an HDR histogram: 0..15 one each, then 16 per power of two, so that a value is
- * known to 1/16 (6 %) over the whole range of 64 bits. 7.6 KiB. */
-enum { HISTOGRAM_STEPS = 16, HISTOGRAM_BUCKETS = HISTOGRAM_STEPS * (64 - 4 + 1) };
-
-struct histogram {
-    uint64_t buckets[HISTOGRAM_BUCKETS];
-    uint64_t count;
-    uint64_t sum;
-    uint64_t min; /* 0 while count is 0 */
-    uint64_t max;
-};
-
-void histogram_add(struct histogram *histogram, uint64_t value);
-void histogram_merge(struct histogram *into, const struct histogram *from);
-/** The value below or at which `per_million` of all lie (500000: median), up to 1/16 too high and
- * never above the maximum; 0 if empty. */
-uint64_t histogram_quantile(const struct histogram *histogram, uint32_t per_million);
+#include "base/timing.h"
 
 enum metric_kind {
-    METRIC_COUNTER,   /* uint64_t: grows; merged by adding */
-    METRIC_GAUGE,     /* uint64_t: a state; merged by adding */
-    METRIC_GAUGE_MAX, /* uint64_t: a state; merged by taking the greatest */
-    METRIC_LATENCY    /* struct histogram of ns; shown in seconds */
+    METRIC_COUNTER,    /* uint64_t: grows */
+    METRIC_GAUGE,      /* uint64_t: a state */
+    METRIC_COUNTER_NS, /* uint64_t of ns that grows; shown in seconds */
+    METRIC_GAUGE_NS,   /* uint64_t of ns; shown in seconds */
+    METRIC_GAUGE_BOOL, /* bool: 0 or 1 */
+    METRIC_TIMING,     /* struct timing; shown as a histogram of seconds */
+    METRIC_KIND_COUNT
 };
 
 struct metric {
@@ -41,7 +30,12 @@ struct metric {
     size_t offset;
     const char *name; /* as Prometheus likes it: cairn_uploads_total */
     const char *help;
-    const char *labels; /* "op=\"find\"", or NULL */
+    const char *labels; /* "verb=\"find\"", or NULL */
+};
+
+struct metric_object {
+    const void *values; /* the struct that the table describes */
+    const char *labels; /* of this object, or NULL */
 };
 
 #define METRIC_AT(metric_kind_, c_type, struct_type, member)                                    \
@@ -53,14 +47,30 @@ struct metric {
                                                 : -1])
 #define METRIC_AT_COUNTER(s, m) METRIC_AT(METRIC_COUNTER, uint64_t, s, m)
 #define METRIC_AT_GAUGE(s, m) METRIC_AT(METRIC_GAUGE, uint64_t, s, m)
-#define METRIC_AT_GAUGE_MAX(s, m) METRIC_AT(METRIC_GAUGE_MAX, uint64_t, s, m)
-#define METRIC_AT_LATENCY(s, m) METRIC_AT(METRIC_LATENCY, struct histogram, s, m)
+#define METRIC_AT_COUNTER_NS(s, m) METRIC_AT(METRIC_COUNTER_NS, uint64_t, s, m)
+#define METRIC_AT_GAUGE_NS(s, m) METRIC_AT(METRIC_GAUGE_NS, uint64_t, s, m)
+#define METRIC_AT_GAUGE_BOOL(s, m) METRIC_AT(METRIC_GAUGE_BOOL, bool, s, m)
+#define METRIC_AT_TIMING(s, m) METRIC_AT(METRIC_TIMING, struct timing, s, m)
 
-/** Merge the struct at `from` into the one at `into`; both are described by `table`. */
-void metric_merge(const struct metric *table, size_t count, void *into, const void *from);
+/** Prometheus text exposition format 0.0.4. Every family of the table gets its HELP and TYPE, also without
+ * objects. Rows of one name must stand together. What finds no room sets text->is_cut. */
+void metric_print(const struct metric *table, size_t count, const struct metric_object *objects,
+    size_t object_count, struct text *text);
 
-/** Prometheus text exposition format 0.0.4; latencies as summaries with quantiles 0.5, 0.9, 0.99,
- * 0.999. Metrics of one name must stand together in the table. */
-void metric_print(const struct metric *table, size_t count, const void *values, struct text *text);
+/** The sample of one object in one row, without HELP and TYPE. */
+void metric_print_sample(
+    const struct metric *metric, const struct metric_object *object, struct text *text);
+
+/* ---- families whose samples are not members of a struct ---- */
+
+/** HELP and TYPE of `metric`; its kind tells the type, its offset means nothing. */
+void metric_begin(const struct metric *metric, struct text *text);
+/** One sample; the row's own labels and these ("" none). METRIC_..._NS: shown in seconds. */
+void metric_sample(const struct metric *metric, uint64_t value, struct text *text,
+    const char *labels, ...) __attribute__((format(printf, 4, 5)));
+void metric_sample_timing(const struct metric *metric, const struct timing *timing,
+    struct text *text, const char *labels, ...) __attribute__((format(printf, 4, 5)));
+/** Append `value` as the value of a label stands between its quotes: \ " and line feeds escaped. */
+void metric_add_label_value(struct text *text, const char *value);
 
 #endif

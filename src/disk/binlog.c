@@ -130,6 +130,7 @@ static int commit_seal(struct machine *machine)
     }
     log->writing = log->filling;
     log->filling = NULL;
+    log->commit_began_ns = machine->queue->now_ns;
     buffer_seal(log, log->writing);
     log->written = 0;
     log->write_offset = log->offset;
@@ -199,6 +200,7 @@ static int commit_written(struct machine *machine)
     log->offset += whole;
     log->lsn_durable = buffer->first_lsn + buffer->record_count - 1;
     log->commit_count++;
+    timing_add(&log->commit_timing, machine->queue->now_ns - log->commit_began_ns);
     log->byte_count += whole;
     log->record_count += buffer->record_count;
     buffer->is_committed = true;

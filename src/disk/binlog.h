@@ -110,6 +110,8 @@ struct binlog {
     uint32_t segment_count;
     err_t failure;
     uint64_t commit_count, byte_count, record_count; /* for status */
+    struct timing commit_timing;                     /* of durable writes of the log */
+    uint64_t commit_began_ns;
 };
 
 /** Where the log goes on after recovery. */

@@ -160,6 +160,7 @@ struct io {
     uint64_t now_ns; /* monotonic; refreshed once per turn */
     void *role;      /* the server whose loop this is: for messages */
     uint16_t loop_index;
+    uint64_t turns; /* so far */
 };
 
 /** For backends: set up the common part. */

@@ -126,6 +126,7 @@ void io_tick(struct io *io)
 void io_turn(struct io *io, bool may_wait)
 {
     bool idle = list_is_empty(&io->run.ready);
+    io->turns++;
     io->backend->turn(io, may_wait && idle);
     io_tick(io);
     run_queue_run(&io->run);

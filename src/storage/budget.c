@@ -10,6 +10,7 @@
 #include "storage/fdfs_door.h"
 #include "storage/follow.h"
 #include "storage/http_door.h"
+#include "storage/metrics.h"
 #include "storage/native.h"
 #include "storage/pull.h"
 #include "storage/push.h"
@@ -240,6 +241,8 @@ static void sum_memory(const struct storage_budget_request *request, struct stor
     terms[STORAGE_MEMORIES_CHUNK_FILES] =
         loops * budget->chunk_files * (sizeof(struct chunk_file) + 2 * sizeof(struct map_entry));
     terms[STORAGE_MEMORIES_LOOPS] += loops * scrub_bytes();
+    terms[STORAGE_MEMORIES_LOOPS] +=
+        loops * sizeof(struct storage_loop_report) + metrics_bytes(config);
     terms[STORAGE_MEMORIES_PULLS] =
         budget->peers_max > 0 ? loops * pull_bytes(budget->pull_max) + reconcile_bytes() : 0;
     terms[STORAGE_MEMORIES_MIRRORS] = loops * mirror_bytes(config, budget);

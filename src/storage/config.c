@@ -150,6 +150,8 @@ static const struct config_key keys[] = {
         .choices = http_access_choices, .help = "who may GET: signed wants http_secret_file"},
     {"http_write", CONFIG_AT_ENUM(S, http_write), .default_text = "open",
         .choices = http_access_choices, .help = "who may store, modify and delete"},
+    {"http_metrics", CONFIG_AT_BOOL(S, http_metrics), .default_text = "yes",
+        .help = "does GET /metrics answer whoever reaches the HTTP door"},
     {"http_secret_file", CONFIG_AT_TEXT(S, http_secret_file), .default_text = "",
         .help = "secret of the signatures in URLs"},
     {"http_cors", CONFIG_AT_TEXT(S, http_cors), .default_text = "",

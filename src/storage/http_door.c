@@ -154,6 +154,8 @@ static void serve(struct storage_loop *loop, struct http_request *request)
 {
     struct span path = request->head.path;
     struct fid fid;
+    if (http_metrics(loop, request))
+        return;
     err_t err = http_access_check(loop, request, is_change(request->head.method));
     if (err_is(err)) {
         http_answer_error(loop, request, 403, err, NULL);

@@ -5,6 +5,7 @@
  *   PUT /<id>                              replace; with Content-Range: write at an offset
  *   PATCH /<id>   Content-Range | ?append | ?truncate=N
  *   DELETE /<id>
+ *   GET /metrics                           what the storage tells of itself (metrics.h)
  *   OPTIONS                                what a browser asks beforehand
  *
  * Changes run on the loop that owns the file: the connection moves there; so does a find that met what

@@ -81,6 +81,8 @@ void http_answer_change(
 void http_tag_format(struct version version, char ret[HTTP_TAG_MAX]);
 /** The version of a tag as we give it. False: another's. */
 bool http_tag_parse(struct span value, struct version *ret);
+/** Is it GET /metrics, and may it be asked for? Then it is answered, later. */
+bool http_metrics(struct storage_loop *loop, struct http_request *request);
 void http_answer_options(struct storage_loop *loop, struct http_request *request);
 
 /* ---- http_access.c ---- */

@@ -59,6 +59,11 @@ void tour_wait(struct storage *storage, struct storage_tour_waiter *waiter);
 /** Loop 0: a loop names mount points that failed there. */
 void tour_on_fence_word(struct io *here, struct io_message *message);
 
+/* ---- status.c: sums over the loops, of the last tour ---- */
+
+struct storage_counters report_sum_counters(const struct storage *storage);
+struct storage_mount_report report_sum_mount(const struct storage *storage, uint32_t position);
+
 /* ---- beat.c: what loop 0 does each second, and its heartbeats ---- */
 
 /** Once. Before the loops run it does no more than heartbeats and contacts. */

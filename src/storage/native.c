@@ -225,7 +225,8 @@ void native_piece_send(struct native_op *op, uint8_t type, const struct writer *
     piece->rest = span_of(piece->rest.data + size, piece->rest.size - size);
     piece->is_begun = true;
     op->request->op = op;
-    op->native->loop->counters.bytes_out += size;
+    if (op->type == MSG_FIND)
+        op->native->loop->counters.bytes_out += size;
     bool has_more = piece->rest.size > 0 || !piece->is_last;
     net_reply(op->request, type, has_more ? FRAME_MORE : 0, fields, &piece->iov, 1, piece_sent);
 }

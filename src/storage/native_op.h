@@ -16,6 +16,7 @@
 #include "storage/server.h"
 
 struct native_op;
+struct metrics_scrape;
 
 /** Bytes on their way to the client, cut into frames. */
 struct native_piece {
@@ -122,6 +123,7 @@ struct native_op {
         struct native_inventory inventory;
         struct native_positions positions;
         struct native_ops ops;
+        struct metrics_scrape *scrape;
         struct harvest harvest;
         struct native_fetch fetch;
         struct follow_push push;
@@ -167,6 +169,7 @@ void native_modify(struct native *native, struct net_request *request);
 void native_delete(struct native *native, struct net_request *request);
 void native_list(struct native *native, struct net_request *request);
 void native_status(struct native *native, struct net_request *request);
+void native_metrics(struct native *native, struct net_request *request);
 void native_ops(struct native *native, struct net_request *request, bool shows_resting);
 void native_verify(struct native *native, struct net_request *request);
 void native_recall(struct native *native, struct net_request *request);

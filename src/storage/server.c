@@ -2,6 +2,7 @@
 
 #include "base/units.h"
 #include "storage/internal.h"
+#include "storage/metrics.h"
 
 /* ---- sums ---- */
 
@@ -266,6 +267,7 @@ static err_t take_tables(struct storage *storage)
     for (uint16_t i = 0; i < storage->loop_count; i++)
         storage->reports[i].mounts = (struct storage_mount_report *)block + i * mounts;
     TRY(survey_init(&storage->survey, storage, &first->mem, &first->owner));
+    TRY(metrics_open(storage, &first->mem, &first->owner));
     return open_sight(storage);
 }
 
@@ -274,6 +276,7 @@ static void give_tables(struct storage *storage)
     struct mem *mem = &storage->loops[0].mem;
     sight_close(&storage->sight);
     survey_fini(&storage->survey, mem);
+    metrics_close(storage);
     if (storage->reports)
         mem_give(mem, storage->reports[0].mounts);
     mem_give(mem, storage->reports);

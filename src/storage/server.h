@@ -217,6 +217,7 @@ struct storage {
     struct contacts contacts;
     struct storage_ready ready;
     struct reconcile reconcile;
+    struct pool scrapes;                    /* metrics.h */
     char address[IO_ADDRESS_TEXT_MAX];      /* told to trackers */
     char http_address[IO_ADDRESS_TEXT_MAX]; /* the same; "" none */
     uint8_t state;                          /* enum storage_state, as told to trackers */

@@ -9,7 +9,7 @@
 
 /* ---- sums over the loops ---- */
 
-static struct storage_counters sum_counters(const struct storage *storage)
+struct storage_counters report_sum_counters(const struct storage *storage)
 {
     struct storage_counters sum = {0};
     for (uint16_t i = 0; i < storage->loop_count; i++) {
@@ -27,7 +27,7 @@ static struct storage_counters sum_counters(const struct storage *storage)
     return sum;
 }
 
-static struct storage_mount_report sum_mount(const struct storage *storage, uint32_t position)
+struct storage_mount_report report_sum_mount(const struct storage *storage, uint32_t position)
 {
     struct storage_mount_report sum = {0};
     for (uint16_t i = 0; i < storage->loop_count; i++) {
@@ -42,6 +42,7 @@ static struct storage_mount_report sum_mount(const struct storage *storage, uint
         sum.log_commits += one->log_commits;
         sum.log_records += one->log_records;
         sum.checkpoints += one->checkpoints;
+        timing_merge(&sum.commits, &one->commits);
         sum.lost_chunks += one->lost_chunks;
         sum.rotten_batches += one->rotten_batches;
         sum.replayed += one->replayed;
@@ -153,7 +154,7 @@ static void write_totals(struct json *json, const struct storage *storage)
     uint64_t total, room, live_files = 0, connections = 0, operations = 0;
     storage_space(storage, &total, &room);
     for (uint32_t i = 0; i < storage->mounts.count; i++)
-        live_files += sum_mount(storage, i).live_files;
+        live_files += report_sum_mount(storage, i).live_files;
     for (uint16_t i = 0; i < storage->loop_count; i++) {
         connections += storage->reports[i].connections;
         operations += storage->reports[i].operations;
@@ -195,8 +196,8 @@ static void write_held(struct json *json, const struct storage *storage)
     for (int kind = 0; kind < HELD_COUNT; kind++) {
         uint64_t now = 0, max = 0;
         for (uint16_t i = 0; i < storage->loop_count; i++) {
-            now += storage->reports[i].held[kind];
-            max += storage->reports[i].held_max[kind];
+            now += storage->reports[i].sample.held[kind];
+            max += storage->reports[i].sample.held_max[kind];
         }
         json_begin_object(json, held_kind_name((enum held_kind)kind));
         json_number(json, "now", now);
@@ -205,10 +206,10 @@ static void write_held(struct json *json, const struct storage *storage)
     }
     json_end(json);
     for (uint16_t i = 0; i < storage->loop_count; i++) {
-        memory += storage->reports[i].memory;
-        memory_max += storage->reports[i].memory_max;
-        if (storage->reports[i].fd_max > fd_max)
-            fd_max = storage->reports[i].fd_max;
+        memory += storage->reports[i].sample.memory;
+        memory_max += storage->reports[i].sample.memory_max;
+        if (storage->reports[i].sample.fd_max > fd_max)
+            fd_max = storage->reports[i].sample.fd_max;
     }
     json_number(json, "fd_max", (uint64_t)fd_max);
     json_begin_object(json, "memory");
@@ -246,7 +247,7 @@ static void write_mount(struct json *json, const struct storage *storage, uint32
     bool is_fenced = it->is_open && err_is(mount->fenced);
     const char *state =
         err_is(it->err) && !is_fenced ? "out" : mount_state_name(mount_state(mount));
-    struct storage_mount_report sum = sum_mount(storage, position);
+    struct storage_mount_report sum = report_sum_mount(storage, position);
     json_begin_object(json, NULL);
     json_number(json, "index", config->index);
     json_text(json, "path", config->path);
@@ -263,7 +264,7 @@ static void write_mount(struct json *json, const struct storage *storage, uint32
 
 static void write_counters(struct json *json, const struct storage *storage)
 {
-    struct storage_counters sum = sum_counters(storage);
+    struct storage_counters sum = report_sum_counters(storage);
     uint64_t corrupt = 0;
     for (uint16_t i = 0; i < storage->loop_count; i++)
         corrupt += storage->reports[i].corrupt_reads;
@@ -290,10 +291,10 @@ static void write_loop(struct json *json, const struct storage_loop_report *repo
     json_number(json, "connections_refused", report->connections_refused);
     json_number(json, "requests", report->requests);
     json_number(json, "operations", report->operations);
-    json_number(json, "memory", report->memory);
+    json_number(json, "memory", report->sample.memory);
     json_begin_object(json, "held");
     for (int kind = 0; kind < HELD_COUNT; kind++)
-        json_number(json, held_kind_name((enum held_kind)kind), report->held[kind]);
+        json_number(json, held_kind_name((enum held_kind)kind), report->sample.held[kind]);
     json_end(json);
     json_end(json);
 }
@@ -385,6 +386,10 @@ void native_status(struct native *native, struct net_request *request)
     bool shows_resting = false;
     if (!err_is(err) && ops_page_is_asked(msg.what, &shows_resting)) {
         native_ops(native, request, shows_resting);
+        return;
+    }
+    if (!err_is(err) && span_equals_text(msg.what, "metrics")) {
+        native_metrics(native, request);
         return;
     }
     enum sight_question question = err_is(err) ? 0 : sight_question_of(msg.what);

@@ -27,6 +27,7 @@ static void take_stream(struct storage_mount_report *to, const struct stream *st
     to->log_bytes += binlog_bytes_since_checkpoint(log);
     to->log_commits += log->commit_count;
     to->log_records += log->record_count;
+    timing_merge(&to->commits, &log->commit_timing);
     to->checkpoints += stream->checkpoint ? stream->checkpoint->count : 0;
     if (is_first || checkpoint_ns < to->checkpoint_ns)
         to->checkpoint_ns = checkpoint_ns;
@@ -47,9 +48,31 @@ static void report_mount(struct storage_mount_report *to, const struct store_mou
             take_stream(to, mount->streams[i]);
 }
 
+static void report_door(struct storage_door_report *to, const struct acceptor *acceptor)
+{
+    *to = (struct storage_door_report){.connections = acceptor->connection_count,
+        .connections_max = acceptor->config.connection_max,
+        .accepted = acceptor->listener.accepted,
+        .refused = acceptor->listener.refused};
+}
+
+static void report_scrub(struct storage_scrub_report *to, const struct scrub *scrub)
+{
+    const struct scrub_sums *last = &scrub->last;
+    *to = (struct storage_scrub_report){.passes = scrub->pass,
+        .files = scrub->sums.files,
+        .bytes = scrub->sums.bytes,
+        .last_files = last->files,
+        .last_bytes = last->bytes,
+        .last_damaged = last->damaged,
+        .last_repaired = last->repaired,
+        .last_suspects = last->suspects,
+        .last_duration_ns = last->ended_ns - last->started_ns,
+        .is_running = scrub->is_running};
+}
+
 static void report_loop(struct storage_loop *loop, struct storage_loop_report *to)
 {
-    const struct ledger *ledger = &loop->io->ledger;
     const struct storage_config *config = &loop->storage->config;
     to->counters = loop->counters;
     to->connections = loop->server.acceptor.connection_count;
@@ -58,11 +81,12 @@ static void report_loop(struct storage_loop *loop, struct storage_loop_report *t
     to->accepted = loop->server.acceptor.listener.accepted;
     to->connections_refused = loop->server.acceptor.listener.refused;
     to->corrupt_reads = loop->store.corrupt_reads;
-    memcpy(to->held, ledger->count, sizeof to->held);
-    memcpy(to->held_max, ledger->count_max, sizeof to->held_max);
-    to->fd_max = ledger->fd_max;
-    to->memory = loop->mem.bytes;
-    to->memory_max = loop->mem.bytes_max;
+    loop_sample_take(&to->sample, loop->io, &loop->mem);
+    report_door(&to->doors[STORAGE_DOOR_NATIVE], &loop->server.acceptor);
+    report_door(&to->doors[STORAGE_DOOR_HTTP], &loop->http.server.exchange.acceptor);
+    report_door(&to->doors[STORAGE_DOOR_FASTDFS], &loop->fdfs.server.exchange.acceptor);
+    report_scrub(&to->scrub, &loop->scrub);
+    to->deeds = loop->io->run.deeds;
     if (loop->is_push_open)
         pushes_report(&loop->pushes);
     to->pushes = loop->pushes.reports;

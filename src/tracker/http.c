@@ -1,6 +1,7 @@
 /* The HTTP door of a tracker: where to go, for programs that know nothing of Cairn. doc/http.md.
  *
  *   GET /status                    what the tracker knows, as JSON (status.h)
+ *   GET /metrics                   the same for Prometheus (metrics.c)
  *   GET /assign?pool=P&size=N      storages to upload to, best first, as JSON
  *   POST /<pool>, PUT /<pool>/<name>             307 to a storage that takes it
  *   GET, HEAD, PUT, PATCH, POST, DELETE /<id>    307 to a storage that has it
@@ -8,6 +9,7 @@
  * Nothing of a body is read: who sends one first asks (Expect: 100-continue), or has a short one. */
 #include "base/json.h"
 #include "base/units.h"
+#include "doors/metrics_page.h"
 #include "net/http_error.h"
 #include "tracker/internal.h"
 
@@ -136,6 +138,32 @@ static void page_sent(struct exchange *exchange, err_t err)
     exchange_end(exchange);
 }
 
+static void send_page(
+    struct http_request *request, struct tracker_page *page, const char *content_type, size_t size)
+{
+    request->exchange.op = page;
+    struct writer w = http_reply_begin(request, 200);
+    http_header_add(&w, "Content-Type", "%s", content_type);
+    http_header_add(&w, "Cache-Control", "no-store");
+    page->data = (struct iovec){page->bytes, size};
+    http_reply(request, &w, size, &page->data, 1, page_sent);
+}
+
+static void tell_metrics(struct http_request *request)
+{
+    struct tracker *tracker = tracker_of(request);
+    struct tracker_page *page = pool_take(&tracker->pages, &tracker->http.exchange.acceptor.owner);
+    struct text text;
+    if (!page) {
+        refuse(request, 503, ERR(BUSY, 0), NULL);
+        return;
+    }
+    text_init(&text, (char *)page->bytes, tracker_page_size(&tracker->tables));
+    tracker_write_metrics(tracker, &text);
+    CHECK(!text.is_cut);
+    send_page(request, page, METRICS_CONTENT_TYPE, text.size);
+}
+
 static void tell_status(struct http_request *request)
 {
     struct tracker *tracker = tracker_of(request);
@@ -147,12 +175,7 @@ static void tell_status(struct http_request *request)
     struct writer content = {.data = page->bytes, .capacity = tracker_page_size(&tracker->tables)};
     tracker_write_status(tracker, &content);
     CHECK(!content.failed);
-    request->exchange.op = page;
-    struct writer w = http_reply_begin(request, 200);
-    http_header_add(&w, "Content-Type", "application/json");
-    http_header_add(&w, "Cache-Control", "no-store");
-    page->data = (struct iovec){page->bytes, content.size};
-    http_reply(request, &w, content.size, &page->data, 1, page_sent);
+    send_page(request, page, "application/json", content.size);
 }
 
 /* ---- the door ---- */
@@ -209,6 +232,8 @@ static void on_request(struct http_server *server, struct http_request *request)
         refuse(request, 405, ERR(UNSUPPORTED, 0), "no such method here");
     else if (is_reading(request) && span_equals_text(head->path, "/status"))
         tell_status(request);
+    else if (is_reading(request) && span_equals_text(head->path, "/metrics"))
+        tell_metrics(request);
     else if (is_reading(request) && span_equals_text(head->path, "/assign"))
         assign(request);
     else

@@ -10,7 +10,7 @@ enum {
 _Static_assert(ANSWER_SIZE_MAX >= REGISTRY_ANSWER_MAX * (4 + 2 + REGISTRY_ADDRESS_MAX), "answers");
 
 /* Two operators at a time are enough; the third is told BUSY. */
-enum { TRACKER_PAGES = 2, TRACKER_PAGE_MIN = 128 * 1024 };
+enum { TRACKER_PAGES = 2 };
 
 struct tracker_answer {
     struct iovec data;
@@ -18,7 +18,7 @@ struct tracker_answer {
 };
 
 struct tracker_page {
-    size_t size, sent; /* bytes of JSON; those that were given to the connection */
+    size_t size, sent; /* bytes of JSON or metrics; those that were given to the connection */
     struct net_request *request;
     struct sight_waiter sight;
     uint8_t question; /* enum sight_question */
@@ -26,11 +26,16 @@ struct tracker_page {
     uint8_t bytes[];
 };
 
-/** Bytes of a page: the status has room whatever the tables hold, and other answers have some. */
+/** Bytes that the metrics of a tracker with these tables fit into (metrics.c). */
+size_t tracker_metrics_size(const struct registry_tables *tables);
+/** What Prometheus reads; text->is_cut if there was no room. */
+void tracker_write_metrics(const struct tracker *tracker, struct text *text);
+
+/** Bytes of a page: status and metrics have room whatever the tables hold. */
 static inline size_t tracker_page_size(const struct registry_tables *tables)
 {
-    size_t size = status_size_max(tables);
-    return size > TRACKER_PAGE_MIN ? size : TRACKER_PAGE_MIN;
+    size_t status = status_size_max(tables), metrics = tracker_metrics_size(tables);
+    return status > metrics ? status : metrics;
 }
 
 /** Serve one request (requests.c). */

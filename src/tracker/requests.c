@@ -214,6 +214,15 @@ static void write_ops(const struct tracker *tracker, bool shows_resting, struct 
     ops_page_end(&page);
 }
 
+static void write_metrics(const struct tracker *tracker, struct writer *w)
+{
+    struct text text;
+    text_init(&text, (char *)w->data, w->capacity);
+    tracker_write_metrics(tracker, &text);
+    w->size = text.size;
+    w->failed = text.is_cut;
+}
+
 static void seen(struct sight_waiter *waiter)
 {
     struct tracker_page *page = CONTAINER_OF(waiter, struct tracker_page, sight);
@@ -231,9 +240,10 @@ static void serve_status(struct tracker *tracker, struct net_request *request)
     err_t err = msg_status_decode(request->meta, &status);
     bool shows_resting = false;
     bool is_ops = !err_is(err) && ops_page_is_asked(status.what, &shows_resting);
+    bool is_metrics = !err_is(err) && span_equals_text(status.what, "metrics");
     enum sight_question question = err_is(err) ? 0 : sight_question_of(status.what);
-    if (!err_is(err) && !is_ops && question == SIGHT_ASKS_NOTHING && status.what.size > 0
-        && !span_equals_text(status.what, "status"))
+    if (!err_is(err) && !is_ops && !is_metrics && question == SIGHT_ASKS_NOTHING
+        && status.what.size > 0 && !span_equals_text(status.what, "status"))
         err = ERR(UNSUPPORTED, 0);
     struct tracker_page *page = err_is(err) ? NULL : pool_take(&tracker->pages, request->owner);
     if (!page) {
@@ -250,7 +260,9 @@ static void serve_status(struct tracker *tracker, struct net_request *request)
         return;
     }
     struct writer w = {.data = page->bytes, .capacity = tracker_page_size(&tracker->tables)};
-    if (is_ops)
+    if (is_metrics)
+        write_metrics(tracker, &w);
+    else if (is_ops)
         write_ops(tracker, shows_resting, &w);
     else
         tracker_write_status(tracker, &w);

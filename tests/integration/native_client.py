@@ -362,3 +362,6 @@ class Connection:
         import json
 
         return json.loads(self.call("status").data)
+
+    def status_text(self, what):
+        return self.call("status", what=what).data.decode()

@@ -14,6 +14,7 @@ cairn_test(prng_test SOURCES unit/base/prng_test.c)
 cairn_test(stage_test SOURCES unit/base/stage_test.c)
 cairn_test(suggest_test SOURCES unit/base/suggest_test.c)
 cairn_test(deeds_test SOURCES unit/base/deeds_test.c)
+cairn_test(timing_test SOURCES unit/base/timing_test.c)
 cairn_test(text_test SOURCES unit/base/text_test.c)
 
 # The same tests with every slot a heap object of its own, as CAIRN_POOL_MALLOC builds it.

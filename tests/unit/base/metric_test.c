@@ -1,103 +1,102 @@
-/* Histograms against sorted values; merging; the text that a scraper reads. */
+/* The text that a scraper reads. */
 #include "base/metric.h"
-#include "base/prng.h"
 #include "base/units.h"
 #include "tests/lib/test.h"
 
-static int compare(const void *a, const void *b)
-{
-    uint64_t x, y;
-    memcpy(&x, a, sizeof x);
-    memcpy(&y, b, sizeof y);
-    return x < y ? -1 : x > y;
-}
-
-TEST(a_quantile_is_at_most_a_sixteenth_above_the_true_one)
-{
-    enum { COUNT = 5000 };
-    static uint64_t values[COUNT];
-    struct histogram histogram = {0};
-    struct prng prng;
-    prng_init(&prng, 8);
-    for (int i = 0; i < COUNT; i++) {
-        values[i] = prng_next(&prng) >> prng_below(&prng, 64);
-        histogram_add(&histogram, values[i]);
-    }
-    qsort(values, COUNT, sizeof values[0], compare);
-    for (uint32_t per_mille = 1; per_mille <= 1000; per_mille++) {
-        uint64_t is = histogram_quantile(&histogram, per_mille * 1000);
-        uint64_t should = values[per_mille * COUNT / 1000 - 1];
-        EXPECT(is >= should && is - should <= should / 16);
-    }
-    EXPECT(histogram_quantile(&histogram, 1000000) == values[COUNT - 1]);
-    EXPECT(histogram.min == values[0]);
-}
-
-TEST(the_least_and_the_greatest_number_have_a_bucket)
-{
-    struct histogram histogram = {0};
-    EXPECT_EQ(histogram_quantile(&histogram, 500000), 0);
-    histogram_add(&histogram, UINT64_MAX);
-    EXPECT(histogram_quantile(&histogram, 500000) == UINT64_MAX);
-    EXPECT_EQ(histogram.buckets[HISTOGRAM_BUCKETS - 1], 1);
-    histogram_add(&histogram, 0);
-    EXPECT_EQ(histogram_quantile(&histogram, 500000), 0);
-    EXPECT_EQ(histogram.min, 0);
-}
-
-struct metrics {
-    uint64_t finds, open, oldest_ns;
-    struct histogram find_ns;
+struct disk {
+    uint64_t written, free_bytes, age_ns, busy_ns;
+    struct timing sync;
+    bool is_online;
 };
 static const struct metric table[] = {
-    {METRIC_AT_COUNTER(struct metrics, finds), "cairn_finds_total", "files found", NULL},
-    {METRIC_AT_GAUGE(struct metrics, open), "cairn_held", "things held", "kind=\"fd\""},
-    {METRIC_AT_GAUGE_MAX(struct metrics, oldest_ns), "cairn_held", "things held", "kind=\"age\""},
-    {METRIC_AT_LATENCY(struct metrics, find_ns), "cairn_find_seconds", "time of a find", NULL},
+    {METRIC_AT_COUNTER(struct disk, written), "cairn_bytes_total", "bytes", "way=\"in\""},
+    {METRIC_AT_COUNTER(struct disk, free_bytes), "cairn_bytes_total", "bytes", "way=\"out\""},
+    {METRIC_AT_GAUGE_NS(struct disk, age_ns), "cairn_age_seconds", "age", NULL},
+    {METRIC_AT_COUNTER_NS(struct disk, busy_ns), "cairn_busy_seconds_total", "busy", NULL},
+    {METRIC_AT_GAUGE_BOOL(struct disk, is_online), "cairn_online", "is it there", NULL},
 };
 
-TEST(the_metrics_of_several_loops_merge_into_one)
+static char data[16384];
+
+static struct text *empty_text(void)
 {
-    static struct metrics a, b;
-    a = (struct metrics){.finds = 3, .open = 1, .oldest_ns = 7};
-    b = (struct metrics){.finds = 4, .open = 2, .oldest_ns = 5};
-    histogram_add(&a.find_ns, 100);
-    histogram_add(&b.find_ns, 10);
-    histogram_add(&b.find_ns, 1000);
-    metric_merge(table, ARRAY_LEN(table), &a, &b);
-    EXPECT_EQ(a.finds, 7);
-    EXPECT_EQ(a.open, 3);
-    EXPECT_EQ(a.oldest_ns, 7);
-    EXPECT_EQ(a.find_ns.count, 3);
-    EXPECT_EQ(a.find_ns.sum, 1110);
-    EXPECT_EQ(a.find_ns.min, 10);
-    EXPECT_EQ(a.find_ns.max, 1000);
-    static struct metrics empty;
-    metric_merge(table, ARRAY_LEN(table), &empty, &a);
-    EXPECT(memcmp(&empty, &a, sizeof a) == 0);
+    static struct text text;
+    text_init(&text, data, sizeof data);
+    return &text;
 }
 
-TEST(the_text_is_what_a_scraper_reads)
+TEST(each_family_is_named_once_and_every_object_is_a_sample)
 {
-    static struct metrics metrics = {.finds = 5, .open = 2, .oldest_ns = 9};
-    histogram_add(&metrics.find_ns, 1500 * NS_PER_MS);
-    static char data[4096];
+    struct disk a = {.written = 5, .free_bytes = 2, .age_ns = 1500 * NS_PER_MS, .is_online = true};
+    struct disk b = {.written = 6, .busy_ns = 7};
+    struct metric_object objects[] = {{&a, NULL}, {&b, "mount=\"1\""}};
+    metric_print(table, ARRAY_LEN(table), objects, 2, empty_text());
+    EXPECT_TEXT(data, "# HELP cairn_bytes_total bytes\n"
+                      "# TYPE cairn_bytes_total counter\n"
+                      "cairn_bytes_total{way=\"in\"} 5\n"
+                      "cairn_bytes_total{way=\"in\",mount=\"1\"} 6\n"
+                      "cairn_bytes_total{way=\"out\"} 2\n"
+                      "cairn_bytes_total{way=\"out\",mount=\"1\"} 0\n"
+                      "# HELP cairn_age_seconds age\n"
+                      "# TYPE cairn_age_seconds gauge\n"
+                      "cairn_age_seconds 1.500000000\n"
+                      "cairn_age_seconds{mount=\"1\"} 0.000000000\n"
+                      "# HELP cairn_busy_seconds_total busy\n"
+                      "# TYPE cairn_busy_seconds_total counter\n"
+                      "cairn_busy_seconds_total 0.000000000\n"
+                      "cairn_busy_seconds_total{mount=\"1\"} 0.000000007\n"
+                      "# HELP cairn_online is it there\n"
+                      "# TYPE cairn_online gauge\n"
+                      "cairn_online 1\n"
+                      "cairn_online{mount=\"1\"} 0\n");
+}
+
+TEST(a_family_without_objects_is_named_all_the_same)
+{
+    metric_print(&table[2], 1, NULL, 0, empty_text());
+    EXPECT_TEXT(data, "# HELP cairn_age_seconds age\n# TYPE cairn_age_seconds gauge\n");
+}
+
+TEST(a_timing_is_a_histogram_whose_buckets_add_up)
+{
+    static const struct metric metric = {
+        METRIC_AT_TIMING(struct disk, sync), "cairn_sync_seconds", "syncs", NULL};
+    struct disk disk = {.is_online = true};
+    timing_add(&disk.sync, 10);
+    timing_add(&disk.sync, 20000);
+    timing_add(&disk.sync, 100 * NS_PER_S);
+    metric_print(&metric, 1, &(struct metric_object){&disk, "m=\"1\""}, 1, empty_text());
+    EXPECT(strstr(data, "# TYPE cairn_sync_seconds histogram\n"
+                        "cairn_sync_seconds_bucket{m=\"1\",le=\"0.000016384\"} 1\n"
+                        "cairn_sync_seconds_bucket{m=\"1\",le=\"0.000032768\"} 2\n"));
+    EXPECT(strstr(data, "cairn_sync_seconds_bucket{m=\"1\",le=\"68.719476736\"} 2\n"
+                        "cairn_sync_seconds_bucket{m=\"1\",le=\"+Inf\"} 3\n"
+                        "cairn_sync_seconds_sum{m=\"1\"} 100.000020010\n"
+                        "cairn_sync_seconds_count{m=\"1\"} 3\n"));
+    metric_sample_timing(&metric, &disk.sync, empty_text(), "%s", "");
+    EXPECT(strstr(data, "cairn_sync_seconds_bucket{le=\"0.000016384\"} 1\n"));
+}
+
+TEST(a_sample_has_the_labels_of_its_row_and_its_own)
+{
+    struct text *text = empty_text();
+    metric_sample(&table[0], 7, text, "peer=\"m%03u\"", 2);
+    metric_sample(&table[2], 7, text, "%s", "");
+    EXPECT_TEXT(data, "cairn_bytes_total{way=\"in\",peer=\"m002\"} 7\n"
+                      "cairn_age_seconds 0.000000007\n");
+}
+
+TEST(the_value_of_a_label_cannot_break_its_quotes)
+{
+    metric_add_label_value(empty_text(), "/a\"b\\c\nd");
+    EXPECT_TEXT(data, "/a\\\"b\\\\c\\nd");
+}
+
+TEST(what_finds_no_room_is_noticed)
+{
+    char small[40];
     struct text text;
-    text_init(&text, data, sizeof data);
-    metric_print(table, ARRAY_LEN(table), &metrics, &text);
-    EXPECT_TEXT(data, "# HELP cairn_finds_total files found\n"
-                      "# TYPE cairn_finds_total counter\n"
-                      "cairn_finds_total 5\n"
-                      "# HELP cairn_held things held\n"
-                      "# TYPE cairn_held gauge\n"
-                      "cairn_held{kind=\"fd\"} 2\n"
-                      "cairn_held{kind=\"age\"} 9\n"
-                      "# HELP cairn_find_seconds time of a find\n"
-                      "# TYPE cairn_find_seconds summary\n"
-                      "cairn_find_seconds{quantile=\"0.5\"} 1.500000000\n"
-                      "cairn_find_seconds{quantile=\"0.9\"} 1.500000000\n"
-                      "cairn_find_seconds{quantile=\"0.99\"} 1.500000000\n"
-                      "cairn_find_seconds{quantile=\"0.999\"} 1.500000000\n"
-                      "cairn_find_seconds_sum 1.500000000\n"
-                      "cairn_find_seconds_count 1\n");
+    text_init(&text, small, sizeof small);
+    metric_begin(&table[0], &text);
+    EXPECT(text.is_cut);
 }
