@@ -7,6 +7,7 @@ void run_queue_init(struct run_queue *queue)
     list_init(&queue->ready);
     list_init(&queue->machines);
     queue->now_ns = 0;
+    queue->recorder = NULL;
     queue->deeds = (struct deeds){0};
 }
 
@@ -19,6 +20,11 @@ static void machine_move(struct machine *machine, int next)
     machine->stage = (uint8_t)next;
     machine->stage_ns = machine->queue->now_ns;
     PROBE3(stage__enter, machine, kind->name, kind->stages[next].name);
+#ifndef CAIRN_NO_SIGHT
+    if (machine->queue->recorder)
+        recorder_add(machine->queue->recorder, machine->stage_ns, kind->name,
+            kind->stages[next].name, &machine->owner, machine->err.code);
+#endif
 }
 
 /* It has nothing left to do but its answer. */

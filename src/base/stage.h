@@ -12,6 +12,7 @@
 
 #include "base/deeds.h"
 #include "base/ledger.h"
+#include "base/recorder.h"
 
 enum { STAGE_WAIT = -1, STAGE_END = -2 };
 
@@ -39,9 +40,10 @@ struct machine_kind {
  * the loop runs them before it waits again. */
 struct run_queue {
     struct list ready;
-    struct list machines; /* every started machine, for `cairn ops` */
-    uint64_t now_ns;      /* set by the loop once per turn */
-    struct deeds deeds;   /* of those that ended, for metrics */
+    struct list machines;      /* every started machine, for `cairn ops` */
+    uint64_t now_ns;           /* set by the loop once per turn */
+    struct recorder *recorder; /* of the last stages that were entered; NULL: none */
+    struct deeds deeds;        /* of those that ended, for metrics */
 };
 
 struct machine {

@@ -8,7 +8,7 @@
 
 struct doctor_options {
     struct common common;
-    bool is_all;
+    bool is_all, is_dump;
 };
 
 struct visit {
@@ -95,6 +95,29 @@ static void print_json(const struct visit *visit)
     (void)fflush(stdout);
 }
 
+static void dump_node(struct visit *visit, const struct node *node)
+{
+    struct client_op op;
+    char *text;
+    err_t err = status_fetch(visit->session, &node->address, "dump", &op, &text);
+    if (err_is(err)) {
+        session_fail(visit->session, node->name, err, op.sentence);
+        return;
+    }
+    visit->session->tally.succeeded++;
+    (void)printf("%s", text);
+    mem_give(&visit->session->mem, text);
+}
+
+static int dump_run(struct visit *visit, const char *const *names, size_t name_count)
+{
+    if (nodes_find(&visit->nodes, visit->session, names, name_count))
+        for (size_t i = 0; i < visit->nodes.count && !visit->session->was_interrupted; i++)
+            dump_node(visit, &visit->nodes.all[i]);
+    (void)fflush(stdout);
+    return session_exit_code(visit->session);
+}
+
 static int doctor_run(struct visit *visit, const char *const *names, size_t name_count)
 {
     if (!nodes_find(&visit->nodes, visit->session, names, name_count))
@@ -133,7 +156,10 @@ static int doctor_main(const struct verb *verb, int argc, char **argv)
     }
     struct visit *visit = block;
     visit->session = &session;
-    code = doctor_run(visit, (const char *const *)(void *)(argv + first), (size_t)(argc - first));
+    const char *const *names = (const char *const *)(void *)(argv + first);
+    size_t name_count = (size_t)(argc - first);
+    code =
+        options.is_dump ? dump_run(visit, names, name_count) : doctor_run(visit, names, name_count);
     mem_give(&session.mem, visit);
     session_close(&session);
     return code;
@@ -144,6 +170,10 @@ static const struct arg rows[] = {
         .kind = ARG_FLAG,
         .text = "every tracker and storage (the same as naming none)",
         .offset = offsetof(struct doctor_options, is_all)},
+    {.name = "dump",
+        .kind = ARG_FLAG,
+        .text = "print what each node would say if it crashed now: what it holds, its last events",
+        .offset = offsetof(struct doctor_options, is_dump)},
     COMMON_ROWS(struct doctor_options),
 };
 

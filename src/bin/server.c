@@ -1,6 +1,7 @@
 #include "bin/server.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <time.h>
 
 #include "base/units.h"
@@ -9,6 +10,7 @@
 #include "bin/json_line.h"
 #include "bin/verbs.h"
 #include "io/backend.h"
+#include "io/drill.h"
 
 static const char *const log_levels[] = {"debug", "info", "warn", "error", NULL};
 static const char *const log_formats[] = {"text", "json", NULL};
@@ -343,6 +345,19 @@ void server_log_start(
     if (server->settings.insecure_listen && !secrets_are_set(server))
         EVENT(log, WARN, "insecure_listen", NULL,
             EVENT_TEXT("danger", "everybody who reaches this port can read, write and delete"));
+}
+
+void server_begin_drill(struct io *io, struct event_log *log)
+{
+    const char *name = getenv("CAIRN_DRILL");
+    if (!name || name[0] == '\0')
+        return;
+    enum drill_kind kind = drill_find(name);
+    if (kind == DRILL_NONE || err_is(drill_open(io, kind)))
+        EVENT(log, ERROR, "no_drill", NULL, EVENT_TEXT("name", name));
+    else
+        EVENT(log, WARN, "drill", NULL, EVENT_TEXT("name", name),
+            EVENT_TEXT("danger", "this process leaks on purpose"));
 }
 
 void server_print_ready(

@@ -99,6 +99,9 @@ struct server_addresses {
 void server_print_ready(
     const struct server *server, const struct server_addresses *addresses, const struct io *io);
 
+/** On each loop, before it turns: does the environment ask for a drill (io/drill.h)? Then say so loudly. */
+void server_begin_drill(struct io *io, struct event_log *log);
+
 /** Say "cairn VERB: what: why" for an error at start; returns the exit code. */
 int server_fail(const struct server *server, const char *what, err_t err);
 /** The same for loop_group_start(), with what to do about it. */

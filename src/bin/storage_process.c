@@ -4,6 +4,7 @@
 
 #include "base/units.h"
 #include "io/process.h"
+#include "sight/report.h"
 
 enum { OWN_DESCRIPTORS = 4 }; /* standard streams, signals */
 enum { READY_TIMERS_MAX = 1000 };
@@ -169,6 +170,7 @@ static void first_body(struct storage_process *process, struct io *io)
     char address[IO_ADDRESS_TEXT_MAX];
     err_t err = open_beside(process, io);
     storage_loop_enter(storage, 0, io, io);
+    server_begin_drill(io, &storage->loops[0].log);
     if (err_is(err)) {
         bool is_tracker = process->has_tracker && !process->is_tracker_open;
         process->code = server_fail(&process->server,
@@ -183,12 +185,15 @@ static void first_body(struct storage_process *process, struct io *io)
 static void body(struct io *io, uint16_t loop_index, void *context)
 {
     struct storage_process *process = context;
+    panic_enter(&process->panic, io);
     if (loop_index == 0) {
         first_body(process, io);
-        return;
+    } else {
+        storage_loop_enter(&process->storage, loop_index, io, loop_group_io(&process->group, 0));
+        server_begin_drill(io, &process->storage.loops[loop_index].log);
+        storage_loop_run(&process->storage, loop_index);
     }
-    storage_loop_enter(&process->storage, loop_index, io, loop_group_io(&process->group, 0));
-    storage_loop_run(&process->storage, loop_index);
+    panic_leave(&process->panic, io);
 }
 
 /* ---- the process ---- */
@@ -233,6 +238,11 @@ int storage_process_run(struct storage_process *process)
     err_t err = storage_open(&process->storage, &process->options);
     if (err_is(err))
         return fail_open(process, err);
+    process->panic = (struct panic_source){.role = "storage",
+        .machine = process->config.machine_number,
+        .more = sight_panic_rows,
+        .context = &process->storage.sight};
+    panic_install(&process->panic);
     uint16_t count = process->storage.loop_count;
     err = loop_group_start(&process->group,
         &(struct loop_group_options){.backend = (enum backend_choice)server->settings.io_backend,
@@ -240,9 +250,11 @@ int storage_process_run(struct storage_process *process)
             .pin = count > 1,
             .first_here = true},
         body, process);
+    if (!err_is(err))
+        loop_group_join(&process->group);
+    panic_install(NULL);
     if (err_is(err))
         return server_fail_loops(server, err);
-    loop_group_join(&process->group);
     err = storage_result(&process->storage);
     if (process->code == 0 && err_is(err))
         return fail_start(process, err);

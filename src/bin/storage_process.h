@@ -4,6 +4,7 @@
 
 #include "bin/tracker_role.h"
 #include "io/loop.h"
+#include "io/panic.h"
 #include "io/signal.h"
 #include "storage/server.h"
 
@@ -20,6 +21,7 @@ struct storage_process {
     struct signal_watch signals;
     struct io_op timer; /* looks whether our tracker knows our storage: then we are ready */
     unsigned timer_count;
+    struct panic_source panic;
     bool is_tracker_open, is_watching, is_stopping;
     int code;
 };

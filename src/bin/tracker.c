@@ -2,7 +2,9 @@
 #include "bin/tracker_role.h"
 #include "bin/verbs.h"
 #include "io/loop.h"
+#include "io/panic.h"
 #include "io/signal.h"
+#include "sight/report.h"
 
 struct tracker_process {
     struct server server;
@@ -10,6 +12,7 @@ struct tracker_process {
     struct tracker_role role;
     struct tracker_config config;
     struct signal_watch signals;
+    struct panic_source panic;
     int code;
 };
 
@@ -48,26 +51,35 @@ static void tracker_body(struct io *io, uint16_t loop_index, void *context)
 {
     struct tracker_process *process = context;
     CHECK(loop_index == 0);
+    panic_enter(&process->panic, io);
     err_t err = tracker_role_open(&process->role, &process->server, io, &process->config, true);
     if (err_is(err))
         process->code = server_fail(&process->server, process->settings.listen, err);
-    else
+    else {
+        server_begin_drill(io, &process->role.log);
         tracker_turn_until_over(process, io);
+    }
+    panic_leave(&process->panic, io);
 }
 
 static int tracker_serve(struct tracker_process *process)
 {
     struct loop_group group;
     signal_block();
+    process->panic = (struct panic_source){
+        .role = "tracker", .more = sight_panic_rows, .context = &process->role.tracker.sight};
+    panic_install(&process->panic);
     err_t err = loop_group_start(&group,
         &(struct loop_group_options){
             .backend = (enum backend_choice)process->server.settings.io_backend,
             .count = 1,
             .first_here = true},
         tracker_body, process);
+    if (!err_is(err))
+        loop_group_join(&group);
+    panic_install(NULL);
     if (err_is(err))
         return server_fail_loops(&process->server, err);
-    loop_group_join(&group);
     return process->code;
 }
 

@@ -4,6 +4,7 @@
 #include "disk/layout.h"
 #include "disk/maker.h"
 #include "disk/recover.h"
+#include "io/drill.h"
 
 void stream_fail(struct stream *stream, err_t err)
 {
@@ -149,6 +150,8 @@ void stream_reserve_end(struct stream *stream, struct reservation *r, bool is_co
     if (r->state == RESERVE_DONE) {
         reservation_end(stream, r, is_committed);
         ledger_release(&stream->options.io->ledger, &r->held, HELD_SPACE);
+        if (DRILL_IS_ON(stream->options.io, SPACE))
+            DRILL_LEAK_SPACE(stream->options.io, &stream->owner, r->place.slot_size);
         chunk_release(stream->options.files, &r->ref);
     }
     r->state = RESERVE_NONE;

@@ -157,8 +157,9 @@ struct io {
     struct ledger ledger;
     struct ledger *own; /* what the backend itself holds; NULL: nothing */
     struct run_queue run;
-    uint64_t now_ns; /* monotonic; refreshed once per turn */
-    void *role;      /* the server whose loop this is: for messages */
+    uint64_t now_ns;     /* monotonic; refreshed once per turn */
+    struct drill *drill; /* io/drill.h; NULL: none */
+    void *role;          /* the server whose loop this is: for messages */
     uint16_t loop_index;
     uint64_t turns; /* so far */
 };

@@ -2,6 +2,8 @@
 
 #include <errno.h>
 
+#include "io/drill.h"
+
 static void buffer_came(struct pool_waiter *waiter);
 
 void stream_init(struct net_stream *stream, struct net_loop *loop, struct owner *owner,
@@ -54,6 +56,9 @@ static void received(struct io_op *op)
 {
     struct net_stream *stream = op->context;
     stream->read_since_ns = io_now(stream->loop->io);
+    if (op->result == 0 && stream->owner->direction == DIRECTION_CLIENT
+        && DRILL_IS_ON(stream->loop->io, GONE_CLIENT))
+        return; /* nobody notices that it is gone */
     if (op->result == 0)
         stream->is_ended = true;
     else if (op->result > 0 && !stream->is_discarding)

@@ -24,6 +24,14 @@ void census_add_marks(struct census *census, const struct ledger *ledger)
         census->fd_max = ledger->fd_max;
 }
 
+const char *census_file_of(const struct site *site)
+{
+    const char *file = site->file;
+    while (file[0] == '.' || file[0] == '/')
+        file++;
+    return file;
+}
+
 bool census_key_equals(const struct census_key *a, const struct census_key *b)
 {
     return a->site == b->site && a->operation == b->operation && a->origin == b->origin

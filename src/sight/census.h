@@ -56,6 +56,9 @@ void census_add_marks(struct census *census, const struct ledger *ledger);
 /** `is_forsaken`: the kernel says that the other end is gone. */
 void census_add(struct census *census, const struct held *held, bool is_forsaken);
 
+/** The path of the source from the root, however the compiler was called. */
+const char *census_file_of(const struct site *site);
+
 bool census_key_equals(const struct census_key *a, const struct census_key *b);
 uint32_t census_key_hash(const struct census_key *key);
 

@@ -56,7 +56,8 @@ static void add_whose(struct text *text, const struct census_key *key)
         text_add(text, ", peer m%03" PRIu32, key->peer);
     if (key->origin != 0)
         text_add(text, ", objects of m%03" PRIu32, key->origin);
-    text_add(text, ") at %s:%d %s", key->site->file, key->site->line, key->site->function);
+    text_add(
+        text, ") at %s:%d %s", census_file_of(key->site), key->site->line, key->site->function);
 }
 
 static void add_rate(struct text *text, int64_t per_minute)

@@ -11,6 +11,8 @@ enum sight_question sight_question_of(struct span what)
 {
     if (span_equals_text(what, "res"))
         return SIGHT_ASKS_RES;
+    if (span_equals_text(what, "dump"))
+        return SIGHT_ASKS_DUMP;
     return span_equals_text(what, "doctor") ? SIGHT_ASKS_DOCTOR : SIGHT_ASKS_NOTHING;
 }
 
@@ -36,15 +38,6 @@ static void write_rate(struct json *json, const char *key, int64_t per_minute)
     json_text(json, key, text);
 }
 
-/* The path from the root of the sources, however the compiler was called. */
-static const char *file_of(const struct site *site)
-{
-    const char *file = site->file;
-    while (file[0] == '.' || file[0] == '/')
-        file++;
-    return file;
-}
-
 static void write_key(struct json *json, const struct census_key *key)
 {
     json_text(json, "kind", held_kind_name((enum held_kind)key->kind));
@@ -53,7 +46,7 @@ static void write_key(struct json *json, const struct census_key *key)
     json_number(json, "origin", key->origin);
     json_number(json, "peer", key->peer);
     json_text(json, "class", life_name((enum life)key->life));
-    json_text(json, "file", file_of(key->site));
+    json_text(json, "file", census_file_of(key->site));
     json_number(json, "line", (uint64_t)key->site->line);
     json_text(json, "function", key->site->function);
 }
@@ -191,4 +184,72 @@ void sight_write_doctor(const struct sight *sight, const char *role, struct writ
     json_end(&json);
     json_number(&json, "findings_left_off", findings.total - findings.count);
     json_end(&json);
+}
+
+/* ---- the report of a crash ---- */
+
+static void put_row(struct panic_writer *w, const struct census_row *row)
+{
+    panic_put_text(w, "  ");
+    panic_put_number(w, row->count);
+    panic_put_text(w, " ");
+    panic_put_text(w, held_kind_name((enum held_kind)row->key.kind));
+    panic_put_text(w, " at ");
+    panic_put_site(w, row->key.site);
+    panic_put_text(w, " op=");
+    panic_put_text(w, row->key.operation ? row->key.operation : "-");
+    panic_put_text(w, " direction=");
+    panic_put_text(w, direction_name((enum direction)row->key.direction));
+    if (row->key.peer != 0) {
+        panic_put_text(w, " peer=");
+        panic_put_machine(w, row->key.peer);
+    }
+    if (row->key.origin != 0) {
+        panic_put_text(w, " origin=");
+        panic_put_machine(w, row->key.origin);
+    }
+    if (row->late > 0) {
+        panic_put_text(w, " late=");
+        panic_put_number(w, row->late);
+    }
+    panic_put_text(w, "\n");
+}
+
+void sight_panic_rows(const void *context, struct panic_writer *w)
+{
+    const struct sight *sight = context;
+    const struct census *census = sight->shown;
+    if (!sight->is_open || !census)
+        return;
+    panic_put_text(w, "held by place, as of the last pass; number of passes ");
+    panic_put_number(w, sight->number);
+    panic_put_text(w, "\n");
+    for (uint32_t i = 0; i < census->count && i < CENSUS_ROWS; i++)
+        if (census->rows[i].key.kind != HELD_MEM || census->rows[i].late > 0)
+            put_row(w, &census->rows[i]);
+}
+
+void sight_write_dump(const struct sight *sight, const char *role, struct writer *w)
+{
+    struct panic_writer out = {
+        .fd = -1, .buffer = (char *)w->data + w->size, .capacity = w->capacity - w->size};
+    struct panic_source source = {.role = role,
+        .machine = sight->options.machine,
+        .more = sight_panic_rows,
+        .context = sight};
+    for (uint16_t i = 0; i < sight->options.loop_count; i++)
+        source.loops[i] = sight->options.loops[i];
+    panic_report(&source, &out);
+    w->size += out.size;
+}
+
+void sight_write(
+    const struct sight *sight, enum sight_question question, const char *role, struct writer *w)
+{
+    if (question == SIGHT_ASKS_RES)
+        sight_write_res(sight, role, w);
+    else if (question == SIGHT_ASKS_DOCTOR)
+        sight_write_doctor(sight, role, w);
+    else
+        sight_write_dump(sight, role, w);
 }

@@ -216,11 +216,11 @@ static void sum_memory(const struct storage_budget_request *request, struct stor
                            + budget->fastdfs_connection_max + push_connections_max(budget);
     size_t small = sizeof(struct net_buffer) + NET_SMALL_SIZE;
     size_t large = sizeof(struct net_buffer) + NET_LARGE_SIZE;
-    terms[STORAGE_MEMORIES_LOOPS] = loops * sizeof(struct store_mount) * STORE_MOUNTS_MAX
-                                    + loops * recent_bytes(STORAGE_RECENT_UPLOADS)
-                                    + config->mount_count * sizeof(struct mount)
-                                    + SURVEY_ROWS_MAX * sizeof(struct survey_row)
-                                    + sight_bytes(request->descriptor_limit, true);
+    terms[STORAGE_MEMORIES_LOOPS] =
+        loops * sizeof(struct store_mount) * STORE_MOUNTS_MAX
+        + loops * recent_bytes(STORAGE_RECENT_UPLOADS) + config->mount_count * sizeof(struct mount)
+        + SURVEY_ROWS_MAX * sizeof(struct survey_row) + sight_bytes(request->descriptor_limit, true)
+        + loops * sizeof(struct recorder);
     terms[STORAGE_MEMORIES_CONNECTIONS] =
         loops * pool_bytes(sizeof(struct net_connection), budget->connection_max, 0);
     terms[STORAGE_MEMORIES_RECEIVE_BUFFERS] =

@@ -42,6 +42,7 @@ enum {
 struct follower {
     struct list link; /* in follows->followers */
     struct source_key key;
+    struct owner owner;    /* of what is received */
     struct stream *stream; /* that keeps its position */
     struct source *source; /* its position */
     uint64_t connection;   /* number; pushes on others are refused */

@@ -273,6 +273,8 @@ static void close_streams(struct storage_loop *loop)
 
 static void end_loop(struct storage_loop *loop)
 {
+    mem_give(&loop->mem, loop->io->run.recorder);
+    loop->io->run.recorder = NULL;
     owner_close(&loop->owner);
     loop->phase = STORAGE_PHASE_OVER;
 }

@@ -1,12 +1,13 @@
 #include "storage/native.h"
 
+#include "io/drill.h"
 #include "net/error.h"
 #include "storage/internal.h"
 #include "storage/native_op.h"
 
 uint64_t native_bytes(uint32_t request_max, uint32_t chunk_size)
 {
-    return pool_bytes(sizeof(struct native_op), request_max + NATIVE_RELAYS, 0)
+    return pool_bytes(sizeof(struct native_op), request_max + NATIVE_RELAYS + NATIVE_RESERVE, 0)
            + pool_bytes(NATIVE_PAGE_SIZE, NATIVE_PAGES, 0) + list_memory_bytes(chunk_size);
 }
 
@@ -15,7 +16,7 @@ static err_t take(struct native *native, uint32_t request_max)
     struct storage_loop *loop = native->loop;
     struct ledger *ledger = &loop->io->ledger;
     TRY(pool_init(&native->ops, &loop->mem, ledger, "native.operations", sizeof(struct native_op),
-        request_max + NATIVE_RELAYS, 0, &native->owner));
+        request_max + NATIVE_RELAYS + NATIVE_RESERVE, 0, &native->owner));
     TRY(pool_init(&native->pages, &loop->mem, ledger, "native.pages", NATIVE_PAGE_SIZE,
         NATIVE_PAGES, 0, &native->owner));
     TRY(list_memory_init(&native->list, &loop->mem, &native->owner, loop->store.config.chunk_size));
@@ -37,7 +38,7 @@ static void give(struct native *native)
 err_t native_init(struct native *native, struct storage_loop *loop, uint32_t request_max)
 {
     *native = (struct native){.loop = loop};
-    owner_open(&native->owner, "native", DIRECTION_OWN, io_now(loop->io));
+    owner_open(&native->owner, "native", DIRECTION_CLIENT, io_now(loop->io));
     list_init(&native->running);
     err_t err = take(native, request_max);
     if (err_is(err))
@@ -53,9 +54,17 @@ void native_fini(struct native *native)
 
 /* ---- operations ---- */
 
+/* An operator's question finds room when all operations are taken. */
+static bool has_room(const struct native *native, const struct net_request *request)
+{
+    return native->ops.free_count > NATIVE_RESERVE
+           || (request && request->frame.type == MSG_STATUS);
+}
+
 struct native_op *native_op_open(struct native *native, struct net_request *request)
 {
-    struct native_op *op = pool_take(&native->ops, &native->owner);
+    struct native_op *op =
+        has_room(native, request) ? pool_take(&native->ops, &native->owner) : NULL;
     if (!op)
         return NULL;
     memset(op, 0, offsetof(struct native_op, file));
@@ -76,6 +85,8 @@ void native_op_close(struct native_op *op)
         pool_give(&native->node.sheets, op->sheet);
     if (op->walk_memory)
         pool_give(&native->node.walks, op->walk_memory);
+    if (op->type == MSG_UPLOAD && DRILL_IS_ON(native->loop->io, TIMER))
+        DRILL_LEAK_TIMER(native->loop->io, &native->owner);
     if (op->request)
         net_request_end(op->request);
     list_remove(&op->link);
@@ -105,6 +116,9 @@ void native_op_fail(struct native_op *op, err_t err)
     if (!op->is_told && may_be_elsewhere(op->native->loop, op->type, err))
         err = ERR(UNAVAILABLE, 0);
     op->native->loop->counters.refused++;
+    if (DRILL_IS_ON(op->native->loop->io, ERROR_SLOT)
+        && op->native->ops.free_count > NATIVE_RESERVE)
+        (void)pool_take(&op->native->ops, &op->native->owner);
     net_reply_error(op->request, err, version);
     native_op_close(op);
 }

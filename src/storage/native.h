@@ -32,7 +32,8 @@ struct native {
 enum {
     NATIVE_PAGE_SIZE = FRAME_DATA_MAX,
     NATIVE_PAGES = 2,
-    NATIVE_RELAYS = 4, /* operations that work for requests of other loops */
+    NATIVE_RESERVE = 2, /* operations for operators' questions */
+    NATIVE_RELAYS = 4,  /* operations that work for requests of other loops */
 };
 
 /** Bytes of memory for the operations of one loop. */

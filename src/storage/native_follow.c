@@ -1,5 +1,6 @@
 /* FOLLOW, PUSH and PUSH_SINGLE: see follow.h. */
 #include "base/units.h"
+#include "io/drill.h"
 #include "storage/follow.h"
 #include "storage/internal.h"
 #include "storage/native_op.h"
@@ -34,8 +35,11 @@ static err_t take(struct follows *follows)
 
 static void give(struct follows *follows)
 {
-    for (struct list *node; (node = list_pop_front(&follows->followers)) != NULL;)
-        pool_give(&follows->followers_pool, CONTAINER_OF(node, struct follower, link));
+    for (struct list *node; (node = list_pop_front(&follows->followers)) != NULL;) {
+        struct follower *follower = CONTAINER_OF(node, struct follower, link);
+        owner_close(&follower->owner);
+        pool_give(&follows->followers_pool, follower);
+    }
     if (follows->followers_pool.mem)
         pool_fini(&follows->followers_pool);
     if (follows->assemblies.mem)
@@ -155,6 +159,8 @@ static err_t open_follower(struct follows *follows, const struct source_key *key
         if (!follower)
             return ERR(BUSY, 0);
         *follower = (struct follower){.key = *key};
+        owner_open(&follower->owner, "follow", DIRECTION_SYNC_RECV, io_now(follows->loop->io));
+        follower->owner.peer_machine = follower->owner.object_origin = key->machine;
         list_init(&follower->pushes);
         list_push_back(&follows->followers, &follower->link);
     }
@@ -371,8 +377,10 @@ static void take_result(struct follow_intake *one)
         push->missed_count++;
     }
     push->running--;
-    pool_give(&follows->intakes, one);
     struct follower *follower = push->follower;
+    if (DRILL_IS_ON(one->home->io, SYNC_RECV_FD))
+        DRILL_LEAK_FD(one->home->io, &follower->owner);
+    pool_give(&follows->intakes, one);
     feed(follows, follower);
     feed_hungry(follows);
 }
@@ -462,7 +470,7 @@ static bool begin_entry(
         fail_from(push, err, why);
         return false;
     }
-    struct follow_intake *one = pool_take(&follows->intakes, &follows->owner);
+    struct follow_intake *one = pool_take(&follows->intakes, &push->follower->owner);
     if (!one) {
         starve(follows, push, &follows->intakes);
         return false;
@@ -518,7 +526,7 @@ static enum feed_result assemble(struct follows *follows, struct follow_push *pu
     if (push->rest.size == 0)
         return FEED_NEED;
     if (!push->assembly)
-        push->assembly = pool_take(&follows->assemblies, &follows->owner);
+        push->assembly = pool_take(&follows->assemblies, &push->follower->owner);
     if (!push->assembly) {
         starve(follows, push, &follows->assemblies);
         return FEED_WAIT;
@@ -657,7 +665,7 @@ static void feed_single(struct follows *follows, struct follow_push *push)
         fail_from(push, err_has(err, ERR_CODE_PARTIAL) ? ERR(PROTOCOL, 0) : err, why);
         return;
     }
-    struct follow_intake *one = pool_take(&follows->intakes, &follows->owner);
+    struct follow_intake *one = pool_take(&follows->intakes, &push->follower->owner);
     if (!one) {
         starve(follows, push, &follows->intakes);
         return;

@@ -4,6 +4,7 @@
 
 #include "base/crc.h"
 #include "base/units.h"
+#include "io/drill.h"
 #include "storage/push.h"
 
 enum {
@@ -427,6 +428,8 @@ static int batch_done(struct machine *machine)
 {
     struct push_batch *batch = batch_of(machine);
     owner_close(&machine->owner);
+    if (DRILL_IS_ON(batch->push->stream->stream->options.io, SYNC_SEND_MAP))
+        DRILL_LEAK_MAP(batch->push->stream->stream->options.io, &batch->push->owner);
     push_built(batch->push, batch);
     return STAGE_END;
 }

@@ -395,6 +395,15 @@ static void write_log(void *context, enum event_level level, struct span line)
         options->write_log(options->context, level, line);
 }
 
+/* Without memory for it nothing is recorded. */
+static void begin_recorder(struct storage_loop *loop)
+{
+    void *recorder;
+    err_t err = mem_take(&loop->mem, &loop->owner, sizeof(struct recorder), 0, &recorder);
+    if (!err_is(err))
+        loop->io->run.recorder = recorder;
+}
+
 void storage_loop_enter(struct storage *storage, uint16_t index, struct io *io, struct io *first)
 {
     struct storage_loop *loop = &storage->loops[index];
@@ -406,6 +415,8 @@ void storage_loop_enter(struct storage *storage, uint16_t index, struct io *io, 
     loop->state = STATE_INITING;
     mem_init(&loop->mem, &io->ledger);
     owner_open(&loop->owner, "storage", DIRECTION_OWN, io_now(io));
+    if (storage->options.has_kernel)
+        begin_recorder(loop);
     event_log_init(&loop->log, write_log, storage);
     loop->log.level = storage->options.log_level;
     loop->log.is_json = storage->options.log_is_json;

@@ -1,6 +1,7 @@
 /* The tracker's verbs: decode, ask the registry, answer. */
 #include "base/units.h"
 #include "doors/ops_page.h"
+#include "io/drill.h"
 #include "sight/report.h"
 #include "tracker/internal.h"
 
@@ -156,6 +157,8 @@ static void serve_query(struct tracker *tracker, struct net_request *request)
         refuse(request, err, answer.reason);
         return;
     }
+    if (DRILL_IS_ON(tracker->io, TRACKER_HEAP))
+        DRILL_LEAK_MEMORY(tracker->mem, &tracker->owner);
     struct tracker_answer *out = pool_take(&tracker->answers, request->owner);
     if (out)
         send_answer(request, out, &answer);

@@ -117,6 +117,16 @@ static err_t open_sight(struct tracker *tracker)
                                            .has_kernel = config->has_kernel});
 }
 
+static err_t take_recorder(struct tracker *tracker)
+{
+    void *recorder;
+    if (!tracker->config.has_kernel)
+        return ERR_OK;
+    TRY(mem_take(tracker->mem, &tracker->owner, sizeof(struct recorder), 0, &recorder));
+    tracker->recorder = tracker->io->run.recorder = recorder;
+    return ERR_OK;
+}
+
 static err_t take_pools(struct tracker *tracker)
 {
     struct ledger *ledger = &tracker->io->ledger;
@@ -146,6 +156,9 @@ static void give_back(struct tracker *tracker)
     if (tracker->has_server)
         net_server_fini(&tracker->server);
     sight_close(&tracker->sight);
+    if (tracker->recorder)
+        tracker->io->run.recorder = NULL;
+    mem_give(tracker->mem, tracker->recorder);
     tracker_fdfs_give_back(tracker);
     if (tracker->has_http)
         http_server_fini(&tracker->http);
@@ -170,6 +183,7 @@ static err_t start(struct tracker *tracker)
     TRY(registry_init(&tracker->registry, &tracker->config.registry, &tracker->tables));
     TRY(take_pools(tracker));
     TRY(open_sight(tracker));
+    TRY(take_recorder(tracker));
     TRY(net_loop_init(&tracker->loop, tracker->io, tracker->mem, &net_config));
     tracker->has_loop = true;
     TRY(net_server_start(&tracker->server, &tracker->loop, &listen_config));

@@ -71,6 +71,7 @@ struct tracker {
     struct pool pages;   /* status pages on their way out */
     struct net_tick tick;
     struct sight sight;
+    struct recorder *recorder; /* ours; NULL: none */
     struct tracker_counters counters;
     uint64_t started_wall_ns;
     bool has_answers, has_pages, has_loop, has_server, has_fdfs_pages, has_fdfs,

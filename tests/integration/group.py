@@ -47,12 +47,13 @@ class Process:
 
     def __init__(self, words, log_path, prefix=()):
         self.words, self.log_path, self.prefix = words, log_path, list(prefix)
+        self.environment = {}
         self.process = None
 
     def start(self, must_be_ready=True):
         self.log = open(self.log_path, "ab")
         self.process = subprocess.Popen([*self.prefix, CAIRN, *self.words, "--json"], stdout=subprocess.PIPE,
-            stderr=self.log)
+            stderr=self.log, env={**os.environ, **self.environment})
         self.ready = self.read_ready() if must_be_ready else None
 
     def read_ready(self):

@@ -18,6 +18,12 @@ add_test(NAME integration_sight
 set_tests_properties(integration_sight PROPERTIES
     TIMEOUT 180 PROCESSORS 2 LABELS integration ENVIRONMENT "CAIRN=$<TARGET_FILE:cairn>")
 
+add_test(NAME integration_doctor_drill
+    COMMAND ${Python3_EXECUTABLE} -B ${PROJECT_SOURCE_DIR}/tests/integration/doctor_drill_test.py)
+set_tests_properties(integration_doctor_drill PROPERTIES
+    TIMEOUT 1200 PROCESSORS 2 LABELS "integration;drill" SKIP_REGULAR_EXPRESSION "OK \\(skipped="
+    ENVIRONMENT "CAIRN=$<TARGET_FILE:cairn>")
+
 # The drills: the long way round with the same processes. full needs root (a disk of its own), memory
 # needs minutes and CAIRN_LONG=1; without they are shown as skipped.
 foreach(suite fastdfs_clients fastdfs_mirrors native tree kill limits full hostile secrets memory)

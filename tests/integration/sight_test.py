@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import socket
 import tempfile
 import unittest
@@ -111,6 +112,34 @@ class Sight(unittest.TestCase):
             self.assertIn("1  STORAGE_DEAD  cluster\n", text)
         finally:
             storage.heal()
+            self.group.wait_running()
+
+    def test_a_report_is_written_on_demand_and_everything_goes_on(self):
+        storage = self.group.storages[0]
+        os.kill(storage.process.pid, signal.SIGUSR1)
+        self.group.wait_until(lambda: "events, newest last" in storage.tail(60000), 10, "the report in the log")
+        self.assertIn(" storage m001 process ", storage.tail(60000))
+        self.assertEqual(storage.state(), "running")
+
+    def test_a_report_is_fetched_from_every_node(self):
+        text = self.cairn("doctor", "--dump")
+        for who in (" tracker ", " storage m001 ", " storage m002 "):
+            self.assertIn(who, text)
+        self.assertRegex(text, r"  \d+ fd at src/net/client.c:\d+ start_connect op=net-client direction=sync-send peer=m002")
+        self.assertRegex(text, r"  -\d+\.\d{3}ms push-batch \w+ direction=sync-send peer=m002")
+
+    def test_who_crashes_says_what_it_knew(self):
+        storage = self.group.storages[1]
+        os.kill(storage.process.pid, signal.SIGSEGV)
+        self.assertEqual(storage.end(signal.SIGCONT), -signal.SIGSEGV)
+        try:
+            report = storage.tail(60000)
+            report = report[report.index("cairn: fatal signal 11"):]
+            for part in ("limits: files ", "loop 0 holds (most): fd ", "loop 1 holds (most): fd ", "held by place",
+                    "  2 fd at src/io/uring.c", "events, newest last"):
+                self.assertIn(part, report)
+        finally:
+            storage.start()
             self.group.wait_running()
 
     def test_the_kernel_has_nothing_that_the_ledgers_lack(self):

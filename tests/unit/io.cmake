@@ -12,3 +12,4 @@ cairn_test(backend_test SOURCES unit/io/backend_test.c unit/io/fixture.c LINKS c
 foreach(name io_file io_net io_turn io_refusal loop signal process)
     cairn_test_on_epoll(${name}_test)
 endforeach()
+cairn_test(panic_test SOURCES unit/io/panic_test.c LINKS cairn_io)

@@ -4,6 +4,7 @@ set(CMAKE_C_EXTENSIONS ON)
 set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 set(CMAKE_POSITION_INDEPENDENT_CODE ON)
 
+option(CAIRN_DRILLS "leaks on purpose for who sets CAIRN_DRILL (src/io/drill.h): never in a release" OFF)
 option(CAIRN_FUZZ "build the libFuzzer targets (clang)" OFF)
 
 find_package(PkgConfig REQUIRED)
@@ -20,6 +21,9 @@ target_compile_options(cairn_flags INTERFACE
     -fno-strict-aliasing -fstack-protector-strong -fno-omit-frame-pointer -fno-common
     -ffile-prefix-map=${PROJECT_SOURCE_DIR}/=)
 target_compile_definitions(cairn_flags INTERFACE _GNU_SOURCE CAIRN_VERSION="${PROJECT_VERSION}")
+if(CAIRN_DRILLS)
+    target_compile_definitions(cairn_flags INTERFACE CAIRN_DRILLS)
+endif()
 target_include_directories(cairn_flags INTERFACE
     ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/include ${PROJECT_SOURCE_DIR})
 
