@@ -7,7 +7,7 @@ enum {
     DESCRIPTORS_SOFT = 70, /* percent of the limit */
     GROWTH_FLOOR = 50,
     LOOSE_MIB = 64,
-    DISK_SLOW_S = 2,
+    DISK_SLOW_S = 5,
 };
 
 static const struct {

@@ -93,7 +93,7 @@ class Sight(unittest.TestCase):
         def is_healthy():
             code, text, _ = self.group.cairn("doctor")
             return code == OK and text == "healthy: nothing was found at 3 nodes\n"
-        self.group.wait_until(is_healthy, 20, "the doctor finds nothing")
+        self.group.wait_until(is_healthy, 60, "the doctor finds nothing: " + self.group.cairn("doctor")[1])
         answer = json.loads(self.cairn("doctor", "--json"))
         self.assertEqual(answer, {"healthy": True, "nodes": ["tracker", "m001", "m002"], "findings": [],
             "findings_left_off": 0})
