@@ -49,6 +49,15 @@ struct follower {
     struct list pushes;    /* struct follow_push, in order */
 };
 
+/** A new one of `key`: what is received on it is held in its name. */
+static inline void follower_init(
+    struct follower *follower, const struct source_key *key, uint64_t now_ns)
+{
+    *follower = (struct follower){.key = *key};
+    owner_open(&follower->owner, "follow", DIRECTION_SYNC_RECV, now_ns);
+    follower->owner.peer_machine = follower->owner.object_origin = key->machine;
+}
+
 /** What a PUSH or PUSH_SINGLE says of itself. */
 struct follow_terms {
     uint64_t incarnation, lsn_from, lsn_to, watermark, lost_clock;

@@ -158,9 +158,7 @@ static err_t open_follower(struct follows *follows, const struct source_key *key
         follower = pool_take(&follows->followers_pool, &follows->owner);
         if (!follower)
             return ERR(BUSY, 0);
-        *follower = (struct follower){.key = *key};
-        owner_open(&follower->owner, "follow", DIRECTION_SYNC_RECV, io_now(follows->loop->io));
-        follower->owner.peer_machine = follower->owner.object_origin = key->machine;
+        follower_init(follower, key, io_now(follows->loop->io));
         list_init(&follower->pushes);
         list_push_back(&follows->followers, &follower->link);
     }
