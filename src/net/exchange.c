@@ -118,12 +118,21 @@ void exchange_queue_reply(struct exchange *exchange, size_t head_size, const str
 
 /* ---- the end ---- */
 
+void exchange_give_room(struct exchange *exchange)
+{
+    void *room = exchange->room;
+    exchange->room = NULL;
+    if (room)
+        pool_give(exchange_server_of(exchange->connection)->ops, room);
+}
+
 static void release(struct exchange *exchange)
 {
     struct exchange_connection *c = exchange->connection;
     struct accepted *accepted = &c->accepted;
     bool is_short = exchange->reply_left > 0 || !exchange->is_answered;
     net_buffer_drop(&exchange->buffer);
+    exchange_give_room(exchange);
     accepted->request_count = 0;
     accepted->stream.read_since_ns = io_now(accepted->acceptor->loop->io);
     if (is_short) /* the client must not take what it got for the whole */
@@ -168,5 +177,6 @@ void exchange_move(struct exchange *exchange, struct exchange_server *to)
     struct accepted *accepted = &exchange->connection->accepted;
     CHECK(!exchange->is_ended && !exchange->wake && !exchange->is_answered);
     CHECK(exchange->buffer == accepted->stream.input.small);
+    exchange_give_room(exchange);
     accepted_move_to(accepted, &to->acceptor);
 }

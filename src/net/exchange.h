@@ -28,11 +28,14 @@ struct exchange_config {
     uint64_t idle_timeout_ns; /* between requests */
     uint64_t head_timeout_ns; /* from the first byte of a request's head to its last */
     uint64_t send_timeout_ns; /* nothing leaves although there is something to send */
+    struct pool
+        *ops; /* of the role: a request takes a slot of it, or stands in line; may be NULL */
 };
 
 struct exchange_server {
     struct acceptor acceptor;
     uint64_t idle_timeout_ns, head_timeout_ns;
+    struct pool *ops;
     uint64_t requests_served; /* counter */
 };
 
@@ -46,6 +49,7 @@ struct exchange {
     bool has_more;    /* the body goes on behind `data`; at first: there is one */
     err_t body_err;   /* the body ended early: CLOSED, PROTOCOL */
     void *op;         /* the role's */
+    void *room;       /* slot of config.ops; who takes it sets NULL and gives it back; NULL: none */
     struct exchange_connection *connection;
     uint64_t connection_number; /* of this server, never used twice */
     struct io_address peer;     /* who asks */

@@ -20,6 +20,7 @@ err_t exchange_server_start(struct exchange_server *server, struct net_loop *loo
     server->idle_timeout_ns = config->idle_timeout_ns;
     server->head_timeout_ns = config->head_timeout_ns;
     server->requests_served = 0;
+    server->ops = config->ops;
     return acceptor_start(&server->acceptor, loop, &kind->accepted,
         &(struct acceptor_config){.address = config->address,
             .listen_index = config->listen_index,
@@ -74,6 +75,35 @@ static bool drain(struct exchange_connection *c)
     return c->drain_left == 0;
 }
 
+static bool is_in_line(const struct exchange_connection *c)
+{
+    return list_is_linked(&c->in_line.link);
+}
+
+static void room_came(struct pool_waiter *waiter)
+{
+    struct exchange_connection *c = CONTAINER_OF(waiter, struct exchange_connection, in_line);
+    c->exchange->room = pool_take(exchange_server_of(c)->ops, &c->accepted.machine.owner);
+    c->has_room_come = true;
+    accepted_kick(&c->accepted);
+}
+
+static void serve(struct exchange_connection *c)
+{
+    exchange_server_of(c)->requests_served++;
+    exchange_kind_of(c)->serve(c->exchange);
+}
+
+/* A whole head was read. Where the ledger refuses, waiting does not help: the role will say so. */
+static void serve_in_turn(struct exchange_connection *c)
+{
+    struct pool *ops = exchange_server_of(c)->ops;
+    if (ops)
+        c->exchange->room = pool_take(ops, &c->accepted.machine.owner);
+    if (!ops || c->exchange->room || !pool_wait(ops, &c->in_line))
+        serve(c);
+}
+
 static bool read_request(struct exchange_connection *c)
 {
     const struct exchange_kind *kind = exchange_kind_of(c);
@@ -90,8 +120,7 @@ static bool read_request(struct exchange_connection *c)
     c->head_since_ns = 0;
     if (head == EXCHANGE_NONE)
         return false;
-    server->requests_served++;
-    kind->serve(c->exchange);
+    serve_in_turn(c);
     return true;
 }
 
@@ -114,7 +143,7 @@ static bool read_more(struct exchange_connection *c)
 }
 
 /* The stream has ended, or the server drains: what is there already was read before. */
-void exchange_end_input(struct accepted *accepted)
+static void end_input(struct accepted *accepted)
 {
     struct exchange_connection *c = of(accepted);
     const struct net_stream *stream = &accepted->stream;
@@ -128,9 +157,25 @@ void exchange_end_input(struct accepted *accepted)
 void exchange_work(struct accepted *accepted)
 {
     struct exchange_connection *c = of(accepted);
+    if (c->has_room_come) {
+        c->has_room_come = false;
+        serve(c);
+    }
     while (may_read(c) && read_more(c)) {
     }
-    exchange_end_input(accepted);
+    end_input(accepted);
+}
+
+/* Who stood in line was not served. */
+void exchange_unwind(struct accepted *accepted)
+{
+    struct exchange_connection *c = of(accepted);
+    bool is_unserved = is_in_line(c) || c->has_room_come;
+    pool_wait_cancel(&c->in_line);
+    c->has_room_come = false;
+    if (is_unserved)
+        exchange_end(c->exchange);
+    end_input(accepted);
 }
 
 bool exchange_lingers(struct accepted *accepted)
@@ -212,4 +257,5 @@ void exchange_opened(struct accepted *accepted)
 {
     struct exchange_connection *c = of(accepted);
     c->exchange = (struct exchange *)(void *)((char *)c + exchange_kind_of(c)->exchange_offset);
+    c->in_line.ready = room_came;
 }

@@ -7,13 +7,15 @@
 
 struct exchange_connection {
     struct accepted accepted;
-    struct exchange *exchange; /* in the protocol's connection; at work while request_count is 1 */
-    struct out_frame control;  /* what belongs to no answer */
-    uint64_t head_since_ns;    /* the first byte of a head came; 0: none has */
-    uint64_t drain_left;       /* bytes of a body that nobody wanted */
+    struct exchange *exchange;  /* in the protocol's connection; at work while request_count is 1 */
+    struct out_frame control;   /* what belongs to no answer */
+    struct pool_waiter in_line; /* the request waits for room */
+    uint64_t head_since_ns;     /* the first byte of a head came; 0: none has */
+    uint64_t drain_left;        /* bytes of a body that nobody wanted */
     uint64_t drain_size, drain_since_ns;
-    bool closes;   /* behind the answer */
-    bool has_rest; /* the peer sends what nobody reads */
+    bool has_room_come; /* it waited, and is to be served */
+    bool closes;        /* behind the answer */
+    bool has_rest;      /* the peer sends what nobody reads */
 };
 
 enum exchange_head {
@@ -44,7 +46,7 @@ struct exchange_kind {
 /* What the kind's struct accepted_kind calls: exchange_connection.c */
 void exchange_opened(struct accepted *c);
 void exchange_work(struct accepted *c);
-void exchange_end_input(struct accepted *c);
+void exchange_unwind(struct accepted *c);
 bool exchange_lingers(struct accepted *c);
 bool exchange_is_late(struct accepted *c, uint64_t now_ns);
 bool exchange_take(struct accepted *to, struct accepted *from);
@@ -55,7 +57,7 @@ void exchange_stay(struct accepted *c);
     {                                                                                            \
         .machine = ACCEPTED_MACHINE(text "-connection"), .listener_name = text "-listener",      \
         .pool_name = text ".connections", .size = sizeof(connection), .opened = exchange_opened, \
-        .work = exchange_work, .end = exchange_end_input, .lingers = exchange_lingers,           \
+        .work = exchange_work, .end = exchange_unwind, .lingers = exchange_lingers,              \
         .is_late = exchange_is_late, .take = exchange_take, .leave = exchange_leave,             \
         .stay = exchange_stay                                                                    \
     }
@@ -91,6 +93,8 @@ bool exchange_take_large(struct exchange *exchange);
 bool exchange_read_body(struct exchange *exchange);
 /** Give the role a piece. Returns true. */
 bool exchange_deliver(struct exchange *exchange, struct span data, bool has_more);
+/** What the role did not take of its room goes back. */
+void exchange_give_room(struct exchange *exchange);
 /** Nothing more comes: the role is told. */
 void exchange_fail_body(struct exchange *exchange, err_t err);
 /** Send the first `head_size` bytes of exchange->out.head, and `data`; then sent() if there is one. */

@@ -17,12 +17,13 @@ err_t door_open(struct door *door, struct storage_loop *loop, const char *name,
 }
 
 struct exchange_config door_listen(
-    const struct door *door, const struct io_address *address, const struct io_address *shared)
+    struct door *door, const struct io_address *address, const struct io_address *shared)
 {
     const struct storage_loop *loop = door->loop;
     return (struct exchange_config){.address = loop->index == 0 ? *address : *shared,
         .listen_index = loop->index,
         .listen_count = loop->storage->loop_count,
+        .ops = &door->ops,
         .send_timeout_ns = loop->storage->config.send_timeout_ns};
 }
 
@@ -60,9 +61,11 @@ void door_close(struct door *door)
 
 void *door_op_open(struct door *door, struct exchange *exchange, size_t clear_size)
 {
-    struct door_op *op = pool_take(&door->ops, &door->owner);
+    struct door_op *op = exchange->room;
     if (!op)
         return NULL;
+    exchange->room = NULL;
+    ledger_pass(pool_held(&door->ops, op), &door->owner);
     memset(op, 0, clear_size);
     op->door = door;
     op->loop = door->loop;

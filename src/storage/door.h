@@ -28,7 +28,7 @@ MUST err_t door_open(struct door *door, struct storage_loop *loop, const char *n
 /** Where to listen, for the loop of this door: loop 0 where `address` says, the others where loop 0
  * does, which `shared` tells them; with the send timeout of the configuration. */
 struct exchange_config door_listen(
-    const struct door *door, const struct io_address *address, const struct io_address *shared);
+    struct door *door, const struct io_address *address, const struct io_address *shared);
 void door_drain(struct door *door);
 void door_cut(struct door *door);
 /** No connection, no operation. */
@@ -53,7 +53,7 @@ struct door_op {
     struct machine *outlet_machine;
 };
 
-/** NULL: no room. The first `clear_size` bytes are zero but for what is set here. */
+/** The request has room from its connection, or stood in line for it; NULL: the ledger refused. The first `clear_size` bytes are zero but for what is set here. */
 void *door_op_open(struct door *door, struct exchange *exchange, size_t clear_size);
 /** The operation is over, the request lives on (it is answered or moved by the caller). */
 void door_op_close(struct door_op *op);

@@ -290,6 +290,54 @@ class HostileTest(HttpTest):
             self.assertEqual(set(pool.map(fetch, range(400))), {(200, 4096)})
 
 
+class InLineTest(HttpTest):
+    """More requests at once than the door has room for: they stand in line."""
+
+    flags = ["--loops", "1", "--http-request-max", "2"]
+
+    def connect(self):
+        host, port = self.address.rsplit(":", 1)
+        peer = socket.create_connection((host, int(port)), timeout=30)
+        self.addCleanup(peer.close)
+        return peer
+
+    def test_all_are_served_in_turn_and_who_leaves_holds_nobody_up(self):
+        content = random.Random(7).randbytes(1 << 20)
+        where = self.store(content)
+        ask = f"GET {where} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+        slow = [self.connect() for _ in range(2)]  # they have the room, and take their answers late
+        for peer in slow:
+            peer.sendall(ask)
+        for peer in slow:
+            self.assertTrue(peer.recv(1))
+        waiting = [self.connect() for _ in range(40)]
+        for peer in waiting:
+            peer.sendall(ask)
+        for peer in waiting[::3]:
+            peer.close()
+        for peer in slow:
+            peer.close()
+        for number, peer in enumerate(waiting):
+            if number % 3:
+                response = http.client.HTTPResponse(peer)
+                response.begin()
+                self.assertEqual(response.status, 200)
+                self.assertTrue(response.read() == content)
+        self.assertEqual(self.ask("GET", where).content, content)
+
+    def test_a_server_that_stops_leaves_nobody_in_line(self):
+        where = self.store(random.Random(8).randbytes(4 << 20))
+        peers = [self.connect() for _ in range(10)]
+        for peer in peers:
+            peer.sendall(f"GET {where} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        for peer in peers[:2]:
+            self.assertTrue(peer.recv(1))
+        for peer in peers:
+            peer.close()
+        self.assertEqual(self.server.stop(), 0)
+        self.server.start()
+
+
 class SignedTest(HttpTest):
     secret = b"a secret of the http door"
 
