@@ -19,6 +19,7 @@ static const struct verb *const verbs[] = {
     NULL, /* operators */
     &status_verb,
     &ops_verb,
+    &top_verb,
     &member_verb,
     &res_verb,
     &doctor_verb,

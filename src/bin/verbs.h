@@ -5,8 +5,8 @@
 #include "bin/args.h"
 
 extern const struct verb import_verb, put_verb, get_verb, modify_verb, rm_verb, stat_verb, ls_verb,
-    status_verb, member_verb, res_verb, doctor_verb, check_verb, ops_verb, bench_verb, sim_verb,
-    up_verb, tracker_verb, storage_verb;
+    status_verb, member_verb, res_verb, doctor_verb, check_verb, ops_verb, top_verb, bench_verb,
+    sim_verb, up_verb, tracker_verb, storage_verb;
 
 /** ARGS_HELP: 0; ARGS_BAD: 2. */
 int args_exit_code(enum args_result result);

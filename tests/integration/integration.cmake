@@ -5,7 +5,7 @@ if(NOT TARGET cairn OR NOT EXISTS ${PROJECT_SOURCE_DIR}/src/storage/native.c)
 endif()
 add_executable(api_check integration/api_check.c)
 target_link_libraries(api_check PRIVATE libcairn_static cairn_flags)
-foreach(suite backend bench check fastdfs fastdfs_import files http http_cluster library members metrics ops probes resume server)
+foreach(suite backend bench check fastdfs fastdfs_import files http http_cluster library members metrics ops probes resume server top)
     add_test(NAME integration_${suite}
         COMMAND ${Python3_EXECUTABLE} -B ${PROJECT_SOURCE_DIR}/tests/integration/${suite}_test.py)
     set_tests_properties(integration_${suite} PROPERTIES
