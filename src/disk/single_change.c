@@ -92,6 +92,8 @@ static void change_make_meta(struct single_change *change, uint64_t size, uint32
     const struct single_update *update = &change->update;
     struct span attributes = update->has_attributes ? update->attributes : change->attributes;
     struct slot_header *header = &change->header;
+    if (update->is_final)
+        header->flags &= (uint8_t)~SLOT_MUTABLE;
     header->version = update->version;
     header->nonce = update->nonce;
     header->modify_ns = update->modify_ns;

@@ -40,6 +40,7 @@ struct single_update {
     struct version version;
     struct nonce nonce;
     uint64_t modify_ns;
+    bool is_final;       /* the file is immutable from now on */
     bool has_attributes; /* else the old ones stay */
     struct span attributes;
 };

@@ -4,6 +4,7 @@
  *                     nothing, which the next delete or upload takes away
  *   delete a master   its slaves go first: without it nobody could name them */
 #include "storage/fdfs_op.h"
+#include "wire/fdfs_answer.h"
 #include "wire/fdfs_meta.h"
 
 /* ---- append, modify, truncate ---- */
@@ -75,6 +76,50 @@ static err_t edit_metadata(struct modify *modify, struct span attributes, struct
 void fdfs_set_metadata(struct fdfs_op *op)
 {
     fdfs_edit(op, &op->fid, edit_metadata, change_over);
+}
+
+/* ---- regenerate: an appender becomes a file that tells size and CRC ---- */
+
+static err_t keep_attributes(struct modify *modify, struct span attributes, struct writer *w)
+{
+    const struct slot_header *header = &modify->object.header;
+    if (!(header->flags & SLOT_MUTABLE)) /* of 4 GiB and more: its id stayed what it was */
+        return ERR(IMMUTABLE, 0);
+    write_bytes(w, attributes.data, attributes.size);
+    return ERR_OK;
+}
+
+static void regenerated(struct modify *modify)
+{
+    struct fdfs_op *op = modify->context;
+    struct fid fid = op->fid;
+    char id[FID_TEXT_MAX];
+    if (err_is(modify->machine.err)) {
+        fdfs_op_fail(op, modify->machine.err);
+        return;
+    }
+    fid.is_mutable = modify->result.size > FID_SIZE_MAX;
+    fid.size = fid.is_mutable ? 0 : modify->result.size;
+    fid.crc = fid.is_mutable ? 0 : modify->result.crc;
+    size_t skip = strlen(fid.group) + 1, size = fid_format(&fid, id);
+    struct writer w = {op->answer, sizeof op->answer, 0, false};
+    fdfs_write_file(&w, fid.group, span_of(id + skip, size - skip));
+    CHECK(!w.failed);
+    op->answer_size = w.size;
+    op->door.loop->counters.modifies++;
+    fdfs_op_hold(op, modify->stream, &modify->append);
+}
+
+void fdfs_regenerate(struct fdfs_op *op)
+{
+    op->file.modify =
+        (struct modify){.context = op, .on_result = nothing_to_tell, .done = regenerated};
+    op->file.modify.request = (struct modify_request){.fid = op->fid,
+        .mode = MODIFY_ATTRIBUTES,
+        .ack = ACK_LOCAL,
+        .edit = keep_attributes,
+        .is_final = true};
+    modify_start(&op->file.modify, &op->door.loop->store, NULL);
 }
 
 /* ---- delete ---- */

@@ -160,6 +160,8 @@ static void change_resolved(struct fdfs_op *op)
         return;
     if (command == FDFS_SET_METADATA)
         fdfs_set_metadata(op);
+    else if (command == FDFS_REGENERATE)
+        fdfs_regenerate(op);
     else if (command == FDFS_UPLOAD_SLAVE)
         fdfs_upload_slave(op);
     else
@@ -227,7 +229,7 @@ static err_t check(const struct storage_loop *loop, const struct fdfs_head *head
 {
     const char *group = loop->store.config.group;
     bool is_appenders = head->command == FDFS_APPEND || head->command == FDFS_MODIFY
-                        || head->command == FDFS_TRUNCATE;
+                        || head->command == FDFS_TRUNCATE || head->command == FDFS_REGENERATE;
     if (head->group.data && !span_equals_text(head->group, group))
         return ERR(USAGE, 0);
     err_t err = fdfs_name_parse(group, head->name, ret_name);
@@ -284,6 +286,7 @@ static void serve(struct storage_loop *loop, struct fdfs_request *request)
     case FDFS_APPEND:
     case FDFS_MODIFY:
     case FDFS_TRUNCATE:
+    case FDFS_REGENERATE:
     case FDFS_DELETE:
     case FDFS_SET_METADATA:
     case FDFS_GET_METADATA:
@@ -291,7 +294,6 @@ static void serve(struct storage_loop *loop, struct fdfs_request *request)
     case FDFS_QUERY_FILE:
         serve_file(loop, request);
         break;
-    case FDFS_REGENERATE:
     case FDFS_LINK:
         fdfs_refuse_request(loop, request, FDFS_EOPNOTSUPP);
         break;

@@ -92,6 +92,7 @@ void fdfs_upload_known(struct upload *upload);
 /* ---- fdfs_change.c: on the loop that owns op->fid ---- */
 
 void fdfs_change(struct fdfs_op *op);
+void fdfs_regenerate(struct fdfs_op *op);
 void fdfs_delete(struct fdfs_op *op);
 void fdfs_set_metadata(struct fdfs_op *op);
 /** Change the attributes of `fid` by `edit`; `done` comes at the end. */

@@ -196,6 +196,7 @@ int intake_change_begin(struct machine *machine)
     struct single_update update = {.version = record->version,
         .nonce = record->nonce,
         .modify_ns = intake->wanted.modify_ns,
+        .is_final = (intake->wanted.flags & SLOT_MUTABLE) == 0,
         .has_attributes = true,
         .attributes = intake->attributes};
     return begin_change(intake, &update);

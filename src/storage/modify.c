@@ -89,7 +89,8 @@ static void modify_prepare_header(struct modify *modify)
     modify->header.modify_ns = io_wall(modify->store->io);
     modify->header.birth = (struct version){0};
     modify->header.other = (struct place){0};
-    modify->header.flags = modify->object.header.flags & SLOT_MUTABLE;
+    modify->header.flags =
+        modify->request.is_final ? 0 : modify->object.header.flags & SLOT_MUTABLE;
 }
 
 /* Those of the old content, unless they are what changes. */

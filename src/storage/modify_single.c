@@ -209,6 +209,7 @@ int modify_change_begin(struct machine *machine)
     struct single_update update = {.version = modify->header.version,
         .nonce = modify->header.nonce,
         .modify_ns = modify->header.modify_ns,
+        .is_final = modify->request.is_final,
         .has_attributes = modify->request.mode == MODIFY_ATTRIBUTES,
         .attributes = modify->attributes};
     bool is_append = modify->request.mode == MODIFY_APPEND;

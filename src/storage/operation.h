@@ -159,6 +159,9 @@ struct modify_request {
     /* MODIFY_ATTRIBUTES: write the attributes as they are to be, from those that are there; the file is
      * locked meanwhile. Its error ends the operation. */
     err_t (*edit)(struct modify *modify, struct span attributes, struct writer *w);
+    /* MODIFY_ATTRIBUTES: the file is immutable from now on. Its identity stays, its id does not: ids of
+     * mutable files mean it no longer, its new one tells size and CRC */
+    bool is_final;
 };
 
 struct modify {

@@ -107,6 +107,20 @@ class MirrorsTest(unittest.TestCase):
         for storage in (self.first, self.second):
             self.check(storage, files)
 
+    def test_a_regenerated_name_is_known_to_mirrors(self):
+        files = {}
+        for size in SIZES:
+            appender = self.first.upload_appender(content(size), "log")
+            body = self.second.regenerate(appender)
+            files[f"g1/{body[16:].decode()}"] = content(size)
+            for storage in (self.first, self.second):
+                self.assert_gone(storage, appender)
+        for storage in (self.first, self.second):
+            for file_id, data in files.items():
+                self.assertEqual(storage.download(file_id), data)
+        code, out, talk = self.group.cairn("check", "--deep", timeout=120)
+        self.assertEqual(code, 0, out + talk)
+
     def test_trackers_name_the_storage_that_is_there(self):
         files = self.fill()
         some = next(iter(files))

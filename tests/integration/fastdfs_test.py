@@ -239,10 +239,53 @@ class AppenderTest(FastdfsTest):
         self.assert_refused(ENOENT, self.storage.append, file_id, b"x")
         self.assert_refused(ENOENT, self.storage.truncate, file_id, 0)
 
-    def test_regenerating_the_name_is_refused(self):
-        file_id = self.storage.upload_appender(b"abc", "log")
-        self.assert_refused(EOPNOTSUPP, self.storage.regenerate, file_id)
-        self.assertEqual(self.storage.download(file_id), b"abc")
+    def regenerate(self, file_id):
+        body = self.storage.regenerate(file_id)
+        return f"{fdfs.text_of(body[:16])}/{body[16:].decode()}"
+
+    def test_a_regenerated_name_tells_size_and_crc_and_the_old_one_is_gone(self):
+        for size in SIZES:
+            data = content(size) + b", appended"
+            file_id = self.storage.upload_appender(content(size), "log")
+            self.storage.append(file_id, b", appended")
+            self.storage.set_metadata(file_id, {"kind": "log"})
+            slave = self.storage.upload_slave(file_id, "_s", b"slave", "txt")
+            new = self.regenerate(file_id)
+            told = fdfs.decode_name(new)
+            self.assertEqual((told["size"], told["crc"], told["is_appender"]), (len(data), zlib.crc32(data), False))
+            self.assertTrue(new.endswith(file_id[-7:]))
+            self.assertEqual(self.storage.download(new), data)
+            self.assertEqual(self.storage.metadata(new), {"kind": "log"})
+            self.assertEqual(self.storage.info(new)["crc"], zlib.crc32(data))
+            self.assertEqual(self.storage.download(new.replace(".log", "_s.txt")), b"slave")
+            for old in (file_id, slave):
+                self.assert_refused(ENOENT, self.storage.download, old)
+            self.assert_refused(ENOENT, self.storage.append, file_id, b"more")
+            self.assert_refused(ENOENT, self.storage.regenerate, file_id)
+            self.assert_refused(EINVAL, self.storage.append, new, b"more")
+            self.assertEqual(self.cairn("get", new), data)
+            self.storage.delete(new)
+            self.assert_refused(ENOENT, self.storage.download, new)
+
+    def test_a_regenerated_name_survives_a_kill(self):
+        files = {}
+        for size in SIZES:
+            file_id = self.storage.upload_appender(content(size), "log")
+            files[self.regenerate(file_id)] = content(size)
+        self.server.kill()
+        self.server.start()
+        self.storage = self.connect()
+        for file_id, data in files.items():
+            self.assertEqual(self.storage.download(file_id), data)
+
+    def test_names_of_other_files_are_not_regenerated(self):
+        self.assert_refused(EINVAL, self.storage.regenerate, self.storage.upload(b"fixed", "txt"))
+        self.assert_refused(ENOENT, self.storage.regenerate, self.gone())
+
+    def gone(self):
+        file_id = self.storage.upload_appender(b"gone", "log")
+        self.storage.delete(file_id)
+        return file_id
 
 
 class MetadataTest(FastdfsTest):
