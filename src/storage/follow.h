@@ -12,7 +12,9 @@
  *
  * A file whose home is kept by another loop goes there by message, and the answer comes back.
  * A push that fails is answered with an error, and so is all that was behind it; the position does not
- * move, and the sender begins there again. Positions are logged once a second. */
+ * move, and the sender begins there again. Positions are logged once a second while changes come. One that moved by no change is no news: were it
+ * logged each time, idle storages would keep each other writing, since what is logged here moves our positions
+ * at the others. */
 #ifndef CAIRN_STORAGE_FOLLOW_H
 #define CAIRN_STORAGE_FOLLOW_H
 
@@ -35,7 +37,8 @@ enum {
     FOLLOW_CREDIT = 1 << 20, /* bytes */
     FOLLOW_HEAD = ENTRY_HEADER_SIZE + RECORD_HEADER_SIZE + RECORD_EXTENSION_SIZE + 2 * SLOT_META_MAX
                   + 8 * RECORD_ENTRIES_MAX + 8, /* an entry without content */
-    FOLLOW_LOG_MS = 1000,
+    FOLLOW_LOG_MS = 1000,    /* positions that moved by changes are logged so often */
+    FOLLOW_QUIET_MS = 60000, /* the others, with their watermarks */
 };
 
 /** A stream of another storage that is pushed to this loop. */
@@ -47,6 +50,8 @@ struct follower {
     struct source *source; /* its position */
     uint64_t connection;   /* number; pushes on others are refused */
     struct list pushes;    /* struct follow_push, in order */
+    bool has_news;         /* a change came since its position was logged */
+    uint64_t logged_ns;
 };
 
 /** A new one of `key`: what is received on it is held in its name. */
@@ -113,6 +118,8 @@ uint64_t follows_bytes(const struct store_config *store, uint32_t intake_max);
 
 /** Errors: BUSY, NO_RESOURCE; nothing is held then. */
 MUST err_t follows_init(struct follows *follows, struct storage_loop *loop);
+/** Somebody follows: positions are logged now and then. */
+void follows_begin_ticking(struct follows *follows);
 /** All requests have ended: positions are logged for the last time, and the timer ends. */
 void follows_stop(struct follows *follows);
 void follows_fini(struct follows *follows);

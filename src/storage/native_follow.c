@@ -5,95 +5,6 @@
 #include "storage/internal.h"
 #include "storage/native_op.h"
 
-/* ---- memory ---- */
-
-static size_t assembly_size(const struct store_config *config)
-{
-    return config->log_buffer_size + FOLLOW_HEAD; /* a larger record can't be logged here */
-}
-
-uint64_t follows_bytes(const struct store_config *store, uint32_t intake_max)
-{
-    return pool_bytes(sizeof(struct follow_intake), intake_max, 0)
-           + pool_bytes(assembly_size(store), FOLLOW_ASSEMBLIES, 0)
-           + pool_bytes(sizeof(struct follower), FOLLOW_SOURCES, 0);
-}
-
-static err_t take(struct follows *follows)
-{
-    struct storage_loop *loop = follows->loop;
-    struct ledger *ledger = &loop->io->ledger;
-    TRY(pool_init(&follows->intakes, &loop->mem, ledger, "follow.intakes",
-        sizeof(struct follow_intake), loop->storage->budget.intake_max, 0, &follows->owner));
-    TRY(pool_init(&follows->assemblies, &loop->mem, ledger, "follow.assemblies",
-        assembly_size(&loop->store.config), FOLLOW_ASSEMBLIES, 0, &follows->owner));
-    TRY(pool_init(&follows->followers_pool, &loop->mem, ledger, "follow.sources",
-        sizeof(struct follower), FOLLOW_SOURCES, 0, &follows->owner));
-    follows->followers_pool.life = LIFE_PROCESS;
-    return ERR_OK;
-}
-
-static void give(struct follows *follows)
-{
-    for (struct list *node; (node = list_pop_front(&follows->followers)) != NULL;) {
-        struct follower *follower = CONTAINER_OF(node, struct follower, link);
-        owner_close(&follower->owner);
-        pool_give(&follows->followers_pool, follower);
-    }
-    if (follows->followers_pool.mem)
-        pool_fini(&follows->followers_pool);
-    if (follows->assemblies.mem)
-        pool_fini(&follows->assemblies);
-    if (follows->intakes.mem)
-        pool_fini(&follows->intakes);
-    owner_close(&follows->owner);
-}
-
-err_t follows_init(struct follows *follows, struct storage_loop *loop)
-{
-    *follows = (struct follows){.loop = loop};
-    list_init(&follows->followers);
-    owner_open(&follows->owner, "follows", DIRECTION_SYNC_RECV, io_now(loop->io));
-    err_t err = take(follows);
-    if (err_is(err))
-        give(follows);
-    return err;
-}
-
-void follows_fini(struct follows *follows)
-{
-    CHECK(!follows->is_ticking);
-    give(follows);
-}
-
-/* ---- positions are logged now and then ---- */
-
-static void log_positions(struct follows *follows)
-{
-    LIST_EACH (node, &follows->followers) {
-        struct follower *follower = CONTAINER_OF(node, struct follower, link);
-        stream_position_log(follower->stream, follower->source);
-    }
-}
-
-static void follows_ticked(struct net_tick *tick, uint64_t now_ns)
-{
-    struct follows *follows = CONTAINER_OF(tick, struct follows, tick);
-    if (now_ns < follows->logged_ns + FOLLOW_LOG_MS * NS_PER_MS)
-        return;
-    follows->logged_ns = now_ns;
-    log_positions(follows);
-}
-
-void follows_stop(struct follows *follows)
-{
-    if (!follows->is_ticking)
-        return;
-    log_positions(follows);
-    net_ticker_leave(&follows->loop->net.ticker, &follows->tick);
-    follows->is_ticking = false;
-}
-
 /* ---- FOLLOW ---- */
 
 static struct follows *follows_of(const struct native_op *op)
@@ -168,15 +79,6 @@ static err_t open_follower(struct follows *follows, const struct source_key *key
     return ERR_OK;
 }
 
-static void begin_ticking(struct follows *follows)
-{
-    if (follows->is_ticking)
-        return;
-    follows->is_ticking = true;
-    follows->tick.tick = follows_ticked;
-    net_ticker_join(&follows->loop->net.ticker, &follows->tick);
-}
-
 static void reply_followed(struct native_op *op, const struct follower *follower)
 {
     struct writer fields = net_reply_begin(op->request);
@@ -244,7 +146,7 @@ void native_follow(struct native *native, struct net_request *request)
         DIRECTION_SYNC_RECV; /* from now on; all that comes on it is pushed */
     if (has_gap(follower->source, &msg))
         reconcile_note_lost(loop);
-    begin_ticking(&loop->follows);
+    follows_begin_ticking(&loop->follows);
     if (loop->is_push_open)
         pushes_greet(&loop->pushes, key.machine);
     reply_followed(op, follower);
@@ -336,6 +238,7 @@ static void end_push(struct follows *follows, struct follow_push *push)
     follows->pushes_taken++;
     follows->records_taken += push->begun;
     follows->records_missed += push->missed_count;
+    push->follower->has_news |= push->begun > 0;
     move_position(push);
     reply_pushed(push);
 }
@@ -516,7 +419,7 @@ enum feed_result {
 /* What is here of an entry that goes on in the next frame. */
 static enum feed_result assemble(struct follows *follows, struct follow_push *push, size_t need)
 {
-    if (need > assembly_size(&follows->loop->store.config)) {
+    if (need > follows->assemblies.slot_size) {
         fail_from(push, ERR(TOO_LARGE, 0),
             "the record is larger than log_buffer_size of this storage allows");
         return FEED_WAIT;

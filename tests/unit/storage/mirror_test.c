@@ -141,6 +141,33 @@ TEST(a_storage_that_was_away_catches_up_where_it_was)
     }
 }
 
+static uint64_t records_of(const struct group *it)
+{
+    uint64_t sum = 0;
+    for (unsigned i = 0; i < it->count; i++)
+        for (uint16_t l = 0; l < it->houses[i].storage->loop_count; l++) {
+            const struct store_mount *mount = &it->houses[i].storage->loops[l].store.mounts[0];
+            for (unsigned s = 0; s < mount->stream_count; s++)
+                sum += mount->streams[s] ? mount->streams[s]->log.record_count : 0;
+        }
+    return sum;
+}
+
+TEST(storages_that_have_nothing_to_do_hardly_write)
+{
+    struct group group = {0};
+    struct fid fids[KEEPERS][ARRAY_LEN(sizes)];
+    open_all(&group, 7, KEEPERS, 2);
+    put_all(&group, fids);
+    expect_equal(&group, 3 * ARRAY_LEN(sizes));
+    group_run_for(&group, 70 * NS_PER_S);
+    uint64_t before = records_of(&group);
+    group_run_for(&group, 600 * NS_PER_S);
+    uint64_t sources = 3 * 4, minutes = 10; /* positions, leases, what comparing finds covered */
+    EXPECT(records_of(&group) - before <= 5 * sources * minutes);
+    group_close(&group);
+}
+
 TEST(a_mirror_without_space_takes_what_it_missed_when_there_is_space_again)
 {
     struct group group = {0};
