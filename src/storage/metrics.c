@@ -83,9 +83,10 @@ static const struct metric total_rows[] = {
         "records of the other members that are not here yet", NULL},
     {METRIC_AT_GAUGE_NS(struct totals, lag_ns), "cairn_lag_seconds",
         "how long ago this storage had all that the other members have", NULL},
-    {METRIC_AT_GAUGE(struct totals, filled), "cairn_rebuild_units_done",
-        "units filled by the rebuild that runs; 0 of 0: none", NULL},
-    {METRIC_AT_GAUGE(struct totals, to_fill), "cairn_rebuild_units", "units it has to fill", NULL},
+    {METRIC_AT_GAUGE(struct totals, filled), "cairn_rebuild_files_done",
+        "files gone through by the rebuild that runs; 0 of 0: none", NULL},
+    {METRIC_AT_GAUGE(struct totals, to_fill), "cairn_rebuild_files",
+        "files that it has to go through", NULL},
 };
 
 static void write_totals(const struct storage *storage, struct text *text)

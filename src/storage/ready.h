@@ -20,7 +20,7 @@ struct storage_filling {
     void (*start)(struct storage *storage);
     /** What was started last is over: all that the members hold is here. */
     bool (*is_over)(const struct storage *storage);
-    /** Units gone through, and in all; for people. NULL: not known. */
+    /** Files gone through, and in all (0: not counted yet); for people. NULL: not known. */
     void (*progress)(const struct storage *storage, uint64_t *ret_done, uint64_t *ret_all);
 };
 

@@ -374,6 +374,8 @@ static void begin_pass(struct reconcile *reconcile)
     reconcile->has_least = false;
     reconcile->known.count = 0;
     reconcile->failure = ERR_OK;
+    reconcile->files_all = reconcile->files_done = 0;
+    reconcile->counted_of = 0;
     reconcile->asked = 0;
     reconcile->loop = first;
     reconcile->sums = (struct reconcile_sums){.started_ns = io_now(first->io)};
@@ -553,8 +555,9 @@ static bool is_over(const struct storage *storage)
 
 static void progress(const struct storage *storage, uint64_t *ret_done, uint64_t *ret_all)
 {
-    *ret_done = storage->reconcile.shown.units;
-    *ret_all = 0;
+    uint64_t done = storage->reconcile.files_done, all = storage->reconcile.files_all;
+    *ret_done = done < all ? done : all; /* files that were changed meanwhile are met again */
+    *ret_all = all;
 }
 
 struct storage_filling reconcile_filling(void)

@@ -151,7 +151,9 @@ struct reconcile {
     bool is_waiting;
     uint8_t *sheet; /* of the link */
     /* for status: files of the members, and those gone through; the filling pass */
-    uint64_t files_all, files_done;
+    _Atomic uint64_t files_all,
+        files_done; /* of `counted_of`, the first member that is gone through */
+    uint32_t counted_of;
 };
 
 /** Bytes of memory, once per storage. */

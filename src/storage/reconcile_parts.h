@@ -10,6 +10,8 @@ enum visit_stage {
     VISIT_SCRUB,
     VISIT_ASK,
     VISIT_PASSED,
+    VISIT_COUNT,
+    VISIT_COUNTED,
     VISIT_SOURCE,
     VISIT_UNITS,
     VISIT_COMPARE,
@@ -44,6 +46,13 @@ void reconcile_visited(struct reconcile *reconcile);
 static inline const struct member *reconcile_member(const struct reconcile *reconcile)
 {
     return &reconcile->members.all[reconcile->member_at];
+}
+
+/** So many files of the member were gone through: for people. */
+static inline void reconcile_note_done(struct reconcile *reconcile, uint64_t files)
+{
+    if (reconcile->counted_of == reconcile_member(reconcile)->machine)
+        reconcile->files_done += files;
 }
 
 /** The row of a source; NULL: none. */

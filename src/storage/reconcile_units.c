@@ -73,11 +73,14 @@ bool reconcile_next_difference(struct reconcile *visit)
         if (!is_there || there != unit)
             theirs = (struct digest){0};
         count_unit(visit, unit);
+        bool was_gone_through = unit == visit->unit && visit->walks > 0;
         visit->unit = unit;
         visit->theirs_now = theirs;
         bool is_suspect = scrub_is_suspect(&visit->loop->scrub, &visit->key, unit);
         if (is_suspect || !digest_equals(&ours, &theirs))
             return true;
+        if (!was_gone_through)
+            reconcile_note_done(visit, theirs.count);
         visit->from = unit + 1;
     }
 }

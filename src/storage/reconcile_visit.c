@@ -169,7 +169,14 @@ static int visit_passed(struct machine *machine)
         return reconcile_give_up(visit, err);
     if (visit->errand == RECONCILE_CONFIRMS && !reconcile_confirm(visit))
         return reconcile_give_up(visit, ERR(CONFLICT, 0));
-    return VISIT_UNWIND;
+    bool is_to_count =
+        visit->errand == RECONCILE_ASKS && visit->is_filling && visit->counted_of == 0;
+    if (!is_to_count)
+        return VISIT_UNWIND;
+    visit->counted_of = reconcile_member(visit)->machine;
+    visit->source_at = 0;
+    visit->from = 0;
+    return VISIT_COUNT;
 }
 
 /* ---- sources ---- */
@@ -238,6 +245,45 @@ static err_t take_units(struct reconcile *visit)
     visit->page_count = reply.count;
     visit->page_next = reply.next;
     return ERR_OK;
+}
+
+/* ---- how much there is, for people who wait ---- */
+
+static int visit_count(struct machine *machine)
+{
+    struct reconcile *visit = visit_of(machine);
+    struct writer fields;
+    if (visit->source_at == visit->theirs.count)
+        return VISIT_UNWIND;
+    const struct unit_position *row = &visit->theirs.rows[visit->source_at];
+    if (!reconcile_begin_ask(visit, &fields))
+        return reconcile_give_up(visit, ERR(UNAVAILABLE, 0));
+    msg_units_encode(&(struct msg_units){.machine = row->machine,
+                         .mount = row->mount,
+                         .stream = row->stream,
+                         .from = visit->from},
+        &fields);
+    return reconcile_ask(visit, VISIT_COUNTED, MSG_UNITS, &fields);
+}
+
+static int visit_counted(struct machine *machine)
+{
+    struct reconcile *visit = visit_of(machine);
+    if (is_busy(visit))
+        return ask_again(visit, VISIT_COUNT);
+    err_t err = take_units(visit);
+    if (err_is(err))
+        return reconcile_give_up(visit, err);
+    struct reader r = {.data = visit->link.data, .size = visit->link.size};
+    for (uint32_t i = 0; i < visit->page_count; i++) {
+        struct unit_digest digest;
+        if (err_is(unit_digest_decode(&r, &digest)))
+            return reconcile_give_up(visit, ERR(PROTOCOL, 0));
+        visit->files_all += digest.files;
+    }
+    visit->from = visit->page_next;
+    visit->source_at += visit->page_next == 0;
+    return VISIT_COUNT;
 }
 
 static int next_unit(struct reconcile *visit)
@@ -545,6 +591,7 @@ static int visit_seen(struct machine *machine)
     bool is_here = !err_is(err);
     object_close(&visit->object);
     visit->sums.files++;
+    reconcile_note_done(visit, 1);
     bool is_no_answer =
         !is_here && !err_has(err, ERR_CODE_NOT_FOUND) && !err_has(err, ERR_CODE_CORRUPT);
     if (is_no_answer)
@@ -612,7 +659,9 @@ static const struct stage visit_stages[VISIT_STAGES] = {
         0},
     [VISIT_SCRUB] = {"scrub", visit_scrub, BIT(VISIT_SCRUB), 0},
     [VISIT_ASK] = {"ask", visit_ask, BIT(VISIT_PASSED), 5000},
-    [VISIT_PASSED] = {"passed", visit_passed, BIT(VISIT_ASK), 30000},
+    [VISIT_COUNT] = {"count", visit_count, BIT(VISIT_COUNTED), 0},
+    [VISIT_COUNTED] = {"counted", visit_counted, BIT(VISIT_COUNT), 30000},
+    [VISIT_PASSED] = {"passed", visit_passed, BIT(VISIT_ASK) | BIT(VISIT_COUNT), 30000},
     [VISIT_SOURCE] = {"source", visit_source, BIT(VISIT_UNITS), 0},
     [VISIT_UNITS] = {"units", visit_units, BIT(VISIT_COMPARE), 5000},
     [VISIT_COMPARE] = {"compare", visit_compare,

@@ -116,8 +116,12 @@ static void write_members(struct json *json, const struct storage *storage)
     json_number(json, "lag_ms", sums.lag_ns / NS_PER_MS);
     if (filling->progress && storage->state == STATE_DSYNCING)
         filling->progress(storage, &done, &all);
-    json_number(json, "filled_units", done);
-    json_number(json, "units_to_fill", all);
+    uint64_t took_ns = io_now(storage->loops[0].io) - storage->reconcile.shown.started_ns;
+    json_number(json, "filled_files", done);
+    json_number(json, "files_to_fill", all);
+    json_number(json, "fill_left_ms",
+        done > 0 ? (uint64_t)((double)took_ns / (double)done * (double)(all - done)) / NS_PER_MS
+                 : 0);
     json_begin_array(json, "members");
     for (uint32_t i = 0; i < storage->membership.roster.count; i++)
         write_member(json, storage, i);

@@ -2,7 +2,8 @@
  *
  *   {"schema_version":1,"role":"storage","machine":1,"uuid":"hex","group":"g","pool":"p",
  *    "address":"H:P","http_address":"","state":"running","started":S,"now":S,"uptime":S,
- *    "waits":"sentence","draining":false,"lag_records":N,"lag_ms":N,"filled_units":N,"units_to_fill":N,
+ *    "waits":"sentence","draining":false,"lag_records":N,"lag_ms":N,"filled_files":N,"files_to_fill":N,
+ *    "fill_left_ms":N,
  *    "members":[{"machine":N,"address":"H:P","state":"running","alive":true,"removed":false,
  *                "draining":false,"connected":true,"caught_up":true,"lag_records":N,
  *                "number_is_taken":false}],

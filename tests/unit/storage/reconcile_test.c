@@ -215,6 +215,32 @@ TEST(a_filling_that_is_interrupted_goes_on_where_it_was)
     group.flags = NULL;
 }
 
+TEST(how_far_a_filling_is_can_be_seen)
+{
+    static const char *const slow[] = {"--rebuild-rate=32KiB", NULL};
+    enum { MANY = 120 };
+    uint64_t done = 0, all = 0, before = 0;
+    group.flags = slow;
+    open_group(13, 2, 1);
+    for (unsigned i = 0; i < MANY; i++)
+        (void)group_put(&group, 1, 2000, i);
+    (void)group_put(&group, 1, 40000, 1);
+    const struct storage *storage = group.houses[0].storage;
+    reconcile_fill(reconcile_at(0));
+    for (unsigned i = 0; i < 5; i++) {
+        group_run_for(&group, NS_PER_S);
+        storage->filling.progress(storage, &done, &all);
+        EXPECT_EQ(all, MANY + 1);
+        EXPECT(done > before && done < all);
+        before = done;
+    }
+    fill(0);
+    storage->filling.progress(storage, &done, &all);
+    EXPECT_EQ(done, all);
+    group_close(&group);
+    group.flags = NULL;
+}
+
 static uint64_t fetched_alone(unsigned index)
 {
     uint64_t sum = 0;
