@@ -190,6 +190,24 @@ void server_load_http_secret(struct server *server, const char *path)
     load_secret(server, path, &server->http_secret);
 }
 
+void server_load_token_secret(struct server *server, const char *path)
+{
+    size_t size = 0;
+    if (path[0] == '\0')
+        return;
+    err_t err =
+        file_load(server->io, &server->owner, path, server->content, 4 * SECRET_SIZE_MAX, &size);
+    while (size > 0 && strchr("\r\n", (char)server->content[size - 1]))
+        size--;
+    if (err_is(err) || size == 0 || size > SECRET_SIZE_MAX) {
+        config_problem(&server->config,
+            "%s: a readable file with FastDFS's secret key of 1 to 64 characters is wanted", path);
+        return;
+    }
+    memcpy(server->token_secret.bytes, server->content, size);
+    server->token_secret.size = (uint8_t)size;
+}
+
 /* ---- checks ---- */
 
 void server_sum_add(struct server *server, const char *holder, uint64_t count)

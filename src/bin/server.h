@@ -38,6 +38,7 @@ struct server {
     struct server_settings settings;
     struct handshake_secrets secrets;
     struct secret http_secret; /* of signed URLs */ /* not set: none */
+    struct secret token_secret;                     /* of FastDFS's tokens; not set: none */
     struct io *io; /* for files, between server_begin and server_check */
     struct owner owner;
     struct server_sum sums[SERVER_SUMS_MAX];
@@ -66,6 +67,8 @@ void server_set_default(struct server *server, const char *name, const char *val
 void server_load_secrets(struct server *server, const char *client_path, const char *node_path);
 /** The secret of signed URLs. */
 void server_load_http_secret(struct server *server, const char *path);
+/** The secret of FastDFS's tokens: any length up to 64, it comes from elsewhere. */
+void server_load_token_secret(struct server *server, const char *path);
 
 /** `count` descriptors may be held by `holder` (static text). */
 void server_sum_add(struct server *server, const char *holder, uint64_t count);

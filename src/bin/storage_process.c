@@ -40,6 +40,7 @@ void storage_process_check(struct storage_process *process)
     storage_config_check(config, &server->config);
     server_load_secrets(server, config->client_secret_file, config->node_secret_file);
     server_load_http_secret(server, config->http_secret_file);
+    server_load_token_secret(server, config->http_token_secret_file);
     server_listen(server, "listen", &config->listen_address);
     server_listen_openly(server, "fastdfs_listen", &config->fastdfs_address);
     if (config->http_write == HTTP_ACCESS_OPEN)
@@ -224,6 +225,7 @@ int storage_process_run(struct storage_process *process)
     process->options = (struct storage_options){.config = &process->config,
         .secrets = &server->secrets,
         .http_secret = &server->http_secret,
+        .token_secret = &server->token_secret,
         .processors = limits_cpu_count(),
         .reserved_descriptors = OWN_DESCRIPTORS + tracker_descriptors(process),
         .descriptor_limit = limit_get(LIMIT_FILES).soft,

@@ -148,13 +148,18 @@ static const struct config_key keys[] = {
     {"http_head_timeout", CONFIG_AT_DURATION(S, http_head_timeout_ns), .default_text = "10s",
         .min = 100 * NS_PER_MS, .max = NS_PER_HOUR, .help = "for the head of a request to come in"},
     {"http_read", CONFIG_AT_ENUM(S, http_read), .default_text = "open",
-        .choices = http_access_choices, .help = "who may GET: signed wants http_secret_file"},
+        .choices = http_access_choices,
+        .help = "who may GET: signed wants http_secret_file or http_token_secret_file"},
     {"http_write", CONFIG_AT_ENUM(S, http_write), .default_text = "open",
         .choices = http_access_choices, .help = "who may store, modify and delete"},
     {"http_metrics", CONFIG_AT_BOOL(S, http_metrics), .default_text = "yes",
         .help = "does GET /metrics answer whoever reaches the HTTP door"},
     {"http_secret_file", CONFIG_AT_TEXT(S, http_secret_file), .default_text = "",
         .help = "secret of the signatures in URLs"},
+    {"http_token_secret_file", CONFIG_AT_TEXT(S, http_token_secret_file), .default_text = "",
+        .help = "FastDFS's http.anti_steal.secret_key: its ?token=&ts= are taken for signatures"},
+    {"http_token_ttl", CONFIG_AT_DURATION(S, http_token_ttl_ns), .default_text = "15m",
+        .min = NS_PER_S, .max = 365 * NS_PER_DAY, .help = "how long such a token is good"},
     {"http_cors", CONFIG_AT_TEXT(S, http_cors), .default_text = "",
         .help = "origins whose pages may use the HTTP door, * for all"},
     {"http_cache_mutable", CONFIG_AT_TEXT(S, http_cache_mutable), .default_text = "no-cache",
@@ -366,9 +371,16 @@ static void check_push(struct storage_config *storage, struct config *config)
 
 static void check_http(const struct storage_config *s, struct config *config)
 {
-    bool is_signed = s->http_read == HTTP_ACCESS_SIGNED || s->http_write == HTTP_ACCESS_SIGNED;
-    if (is_signed && s->http_secret_file[0] == '\0')
-        config_problem(config, "http_read, http_write = signed: give http_secret_file, too");
+    bool has_secret = s->http_secret_file[0] != '\0';
+    bool has_tokens = s->http_token_secret_file[0] != '\0';
+    if (s->http_write == HTTP_ACCESS_SIGNED && !has_secret)
+        config_problem(config, "http_write = signed: give http_secret_file, too");
+    if (s->http_read == HTTP_ACCESS_SIGNED && !has_secret && !has_tokens)
+        config_problem(
+            config, "http_read = signed: give http_secret_file or http_token_secret_file, too");
+    if (s->http_read != HTTP_ACCESS_SIGNED && has_tokens)
+        config_problem(
+            config, "http_token_secret_file: tokens are asked for with http_read = signed only");
 }
 
 void storage_config_check(struct storage_config *storage, struct config *config)

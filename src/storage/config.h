@@ -80,8 +80,10 @@ struct storage_config {
     uint64_t http_idle_timeout_ns, http_head_timeout_ns;
     uint32_t http_read, http_write; /* enum http_access */
     bool http_metrics;
-    const char *http_secret_file; /* of signatures; "": none */
-    const char *http_cors;        /* origins that browsers may use it from, "*" all, "" none */
+    const char *http_secret_file;       /* of signatures; "": none */
+    const char *http_token_secret_file; /* of FastDFS's tokens; "": none */
+    uint64_t http_token_ttl_ns;
+    const char *http_cors; /* origins that browsers may use it from, "*" all, "" none */
     const char *http_cache_mutable, *http_cache_immutable; /* Cache-Control; "" none */
     /* set by storage_config_check() */
     uint32_t machine_number;

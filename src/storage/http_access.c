@@ -3,6 +3,7 @@
 
 #include "base/units.h"
 #include "storage/http_op.h"
+#include "wire/fdfs_meta.h"
 
 void http_access_sign(const struct secret *secret, const char *method, struct span path,
     uint64_t expires, struct key32 *ret)
@@ -39,6 +40,24 @@ static err_t check_signature(struct storage_loop *loop, const struct http_reques
     return auth_proof_equals(&given, &wanted) ? ERR_OK : ERR(DENIED, 0);
 }
 
+/* A link as FastDFS signs it: the name without its group. */
+static bool has_token(struct storage_loop *loop, const struct http_request *request)
+{
+    const struct http_head *head = &request->head;
+    const struct secret *secret = loop->storage->options.token_secret;
+    struct span inner = span_of(head->path.data + 1, head->path.size - 1);
+    const uint8_t *slash = memchr(inner.data, '/', inner.size);
+    uint64_t time_s;
+    err_t err;
+    if (!secret || secret->size == 0 || !slash
+        || !http_query_number(head->query, "ts", &time_s, &err) || err_is(err))
+        return false;
+    size_t skip = (size_t)(slash + 1 - inner.data);
+    return fdfs_token_is_valid(http_query_find(head->query, "token"),
+        span_of(slash + 1, inner.size - skip), span_of(secret->bytes, secret->size), time_s,
+        io_wall(loop->io) / NS_PER_S, loop->storage->config.http_token_ttl_ns / NS_PER_S);
+}
+
 err_t http_access_check(
     struct storage_loop *loop, const struct http_request *request, bool is_change)
 {
@@ -47,6 +66,8 @@ err_t http_access_check(
     case HTTP_ACCESS_OPEN:
         return ERR_OK;
     case HTTP_ACCESS_SIGNED:
+        if (!is_change && has_token(loop, request))
+            return ERR_OK;
         return check_signature(loop, request);
     default:
         return ERR(DENIED, 0);

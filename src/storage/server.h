@@ -59,6 +59,7 @@ struct storage_options {
     const struct storage_config *config;     /* checked; borrowed */
     const struct handshake_secrets *secrets; /* borrowed */
     const struct secret *http_secret;        /* of signed URLs; NULL: none; borrowed */
+    const struct secret *token_secret;       /* of FastDFS's tokens; NULL: none; borrowed */
     uint32_t processors;                     /* for loops = 0 */
     uint32_t reserved_descriptors; /* of the caller's own, at least the standard streams */
     uint64_t descriptor_limit;     /* RLIMIT_NOFILE */

@@ -344,10 +344,12 @@ class SignedTest(HttpTest):
     @classmethod
     def make_server(cls):
         path = os.path.join(cls.root, "secret")
-        with open(path, "wb") as file:
-            file.write(cls.secret + b"\n")
+        key = os.path.join(cls.root, "key")
+        for name, content in ((path, cls.secret), (key, b"FastDFS1234567890")):
+            with open(name, "wb") as file:
+                file.write(content + b"\n")
         return Server(os.path.join(cls.root, "data"), "--http-read", "signed", "--http-write", "signed",
-                      "--http-secret-file", path)
+                      "--http-secret-file", path, "--http-token-secret-file", key, "--http-token-ttl", "100s")
 
     def signed(self, method, path, expires):
         text = f"{method}\n{path}\n{expires}".encode()
@@ -367,6 +369,22 @@ class SignedTest(HttpTest):
             self.assertEqual(self.ask("GET", bad).status, 403, bad)
         self.assertEqual(self.ask("DELETE", good).status, 403)
         self.assertEqual(self.ask("DELETE", self.signed("DELETE", where, soon)).status, 204)
+
+    def token(self, where, at, key=b"FastDFS1234567890"):
+        name = where.lstrip("/").partition("/")[2].encode()
+        return f"{where}?token={hashlib.md5(name + key + str(at).encode()).hexdigest()}&ts={at}"
+
+    def test_tokens_of_fastdfs_are_good_for_reading_until_they_expire(self):
+        now = int(time.time())
+        where = self.ask("PUT", self.signed("PUT", "/default/a.txt", now + 100), b"x").headers["Location"]
+        for at in (now, now - 80, now + 50):
+            self.assertEqual(self.ask("GET", self.token(where, at)).content, b"x", at)
+        self.assertEqual(self.ask("HEAD", self.token(where, now) + "&download").status, 200)
+        for bad in (self.token(where, now - 110), self.token(where, now, b"another"),
+                    self.token(where, now).replace(f"ts={now}", f"ts={now + 1}"), self.token(where, now)[:-20],
+                    self.token(where, now).replace("token", "tok"), where + "?token=&ts=", where + f"?ts={now}"):
+            self.assertEqual(self.ask("GET", bad).status, 403, bad)
+        self.assertEqual(self.ask("DELETE", self.token(where, now)).status, 403)
 
 
 @unittest.skipUnless(shutil.which("curl") and shutil.which("wget"), "curl and wget are wanted")
