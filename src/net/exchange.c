@@ -33,6 +33,13 @@ void exchange_next_data(struct exchange *exchange, void (*wake)(struct exchange 
     accepted_kick(accepted);
 }
 
+void exchange_cancel_data(struct exchange *exchange)
+{
+    if (exchange->wake)
+        exchange->connection->closes = true;
+    exchange->wake = NULL;
+}
+
 bool exchange_deliver(struct exchange *exchange, struct span data, bool has_more)
 {
     void (*wake)(struct exchange *) = exchange->wake;

@@ -72,6 +72,10 @@ struct exchange {
  * may be empty with the last), or body_err is set. CHECKs that has_more is set. */
 void exchange_next_data(struct exchange *exchange, void (*wake)(struct exchange *exchange));
 
+/** What was asked for is not wanted any more: `wake` does not come. The connection ends behind the
+ * answer. */
+void exchange_cancel_data(struct exchange *exchange);
+
 /** The request is over: spans die. If nothing was answered, or less than was announced, the connection
  * is cut, so that the client knows. CHECKs that no `wake` is pending. */
 void exchange_end(struct exchange *exchange);

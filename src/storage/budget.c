@@ -78,7 +78,9 @@ static void sum_descriptors(
     terms[STORAGE_DESCRIPTORS_FASTDFS] =
         loops * (budget->fastdfs_connection_max + (has_fastdfs ? STORAGE_LISTENER_DESCRIPTORS : 0));
     terms[STORAGE_DESCRIPTORS_HTTP] =
-        loops * (budget->http_connection_max + (has_http ? STORAGE_LISTENER_DESCRIPTORS : 0));
+        loops
+        * (budget->http_connection_max + http_door_connections(request->config)
+            + (has_http ? STORAGE_LISTENER_DESCRIPTORS : 0));
     terms[STORAGE_DESCRIPTORS_TRACKERS] = request->config->tracker_count;
     terms[STORAGE_DESCRIPTORS_PULLS] =
         budget->peers_max > 0 ? loops * budget->pull_max * (1 + STORAGE_REQUEST_DESCRIPTORS) + 2
@@ -213,7 +215,8 @@ static void sum_memory(const struct storage_budget_request *request, struct stor
     struct store_config store = {
         .single_min = (uint32_t)config->single_min, .piece_size = (uint32_t)config->piece_size};
     uint32_t connections = budget->connection_max + budget->http_connection_max
-                           + budget->fastdfs_connection_max + push_connections_max(budget);
+                           + http_door_connections(config) + budget->fastdfs_connection_max
+                           + push_connections_max(budget);
     size_t small = sizeof(struct net_buffer) + NET_SMALL_SIZE;
     size_t large = sizeof(struct net_buffer) + NET_LARGE_SIZE;
     terms[STORAGE_MEMORIES_LOOPS] =

@@ -10,6 +10,7 @@
 static const char *const balance_choices[] = {"loop", "maxdisk", "turn", "master", NULL};
 
 static const char *const ack_choices[] = {"memory", "local", "one", "all", NULL};
+static const char *const http_elsewhere_choices[] = {"refuse", "redirect", "proxy", NULL};
 static const char *const http_access_choices[] = {"open", "signed", "off", NULL};
 
 #define S struct storage_config
@@ -160,6 +161,9 @@ static const struct config_key keys[] = {
         .help = "FastDFS's http.anti_steal.secret_key: its ?token=&ts= are taken for signatures"},
     {"http_token_ttl", CONFIG_AT_DURATION(S, http_token_ttl_ns), .default_text = "15m",
         .min = NS_PER_S, .max = 365 * NS_PER_DAY, .help = "how long such a token is good"},
+    {"http_elsewhere", CONFIG_AT_ENUM(S, http_elsewhere), .default_text = "redirect",
+        .choices = http_elsewhere_choices,
+        .help = "what becomes of requests for files and pools that other storages have"},
     {"http_cors", CONFIG_AT_TEXT(S, http_cors), .default_text = "",
         .help = "origins whose pages may use the HTTP door, * for all"},
     {"http_cache_mutable", CONFIG_AT_TEXT(S, http_cache_mutable), .default_text = "no-cache",

@@ -22,6 +22,7 @@ enum {
 };
 
 /** Who may use the HTTP door for reading, and for changes. */
+enum http_elsewhere { HTTP_ELSEWHERE_REFUSE, HTTP_ELSEWHERE_REDIRECT, HTTP_ELSEWHERE_PROXY };
 enum http_access { HTTP_ACCESS_OPEN, HTTP_ACCESS_SIGNED, HTTP_ACCESS_OFF };
 
 /** Where a mount point is, as `path` or `index:path` says. */
@@ -83,7 +84,8 @@ struct storage_config {
     const char *http_secret_file;       /* of signatures; "": none */
     const char *http_token_secret_file; /* of FastDFS's tokens; "": none */
     uint64_t http_token_ttl_ns;
-    const char *http_cors; /* origins that browsers may use it from, "*" all, "" none */
+    uint32_t http_elsewhere; /* enum http_elsewhere */
+    const char *http_cors;   /* origins that browsers may use it from, "*" all, "" none */
     const char *http_cache_mutable, *http_cache_immutable; /* Cache-Control; "" none */
     /* set by storage_config_check() */
     uint32_t machine_number;

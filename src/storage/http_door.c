@@ -12,6 +12,14 @@ uint64_t http_door_bytes(const struct storage_config *config, uint32_t connectio
            + http_server_bytes(connection_max);
 }
 
+uint32_t http_door_connections(const struct storage_config *config)
+{
+    if (config->http_address.family == 0 || config->http_elsewhere == HTTP_ELSEWHERE_REFUSE)
+        return 0;
+    bool is_proxy = config->http_elsewhere == HTTP_ELSEWHERE_PROXY;
+    return ELSEWHERE_CONNECTIONS + (is_proxy ? HTTP_TUNNELS_MAX : 0);
+}
+
 err_t http_door_open(struct http_door *door, struct storage_loop *loop)
 {
     const struct storage_config *config = &loop->storage->config;
@@ -33,8 +41,27 @@ err_t http_door_listen(struct http_door *door)
     server.exchange.idle_timeout_ns = config->http_idle_timeout_ns;
     server.exchange.head_timeout_ns = config->http_head_timeout_ns;
     TRY(http_server_start(&door->server, &loop->net, &server));
+    if (config->http_elsewhere != HTTP_ELSEWHERE_REFUSE && config->tracker_count > 0)
+        elsewhere_open(&door->elsewhere, loop);
     door->door.server = &door->server.exchange;
     return ERR_OK;
+}
+
+void http_door_cut(struct http_door *door)
+{
+    elsewhere_close(&door->elsewhere);
+    door_cut(&door->door);
+}
+
+void http_door_drain(struct http_door *door)
+{
+    elsewhere_close(&door->elsewhere);
+    door_drain(&door->door);
+}
+
+bool http_door_is_idle(const struct http_door *door)
+{
+    return door_is_idle(&door->door) && elsewhere_is_idle(&door->elsewhere);
 }
 
 /* ---- operations ---- */
@@ -161,7 +188,13 @@ static void serve(struct storage_loop *loop, struct http_request *request)
         http_answer_error(loop, request, 403, err, NULL);
         return;
     }
-    err = fid_parse(span_of(path.data + 1, path.size - 1), &fid);
+    struct span inner = span_of(path.data + 1, path.size - 1), group;
+    err = fid_parse(inner, &fid);
+    if (err_is(err) && fid_group_of(inner, &group)
+        && !span_equals_text(group, loop->store.config.group)) {
+        http_send_on(loop, request, ERR(WRONG_NODE, 0));
+        return;
+    }
     if (err_has(err, ERR_CODE_UNSUPPORTED) && look_up(loop, request))
         return;
     if (err_is(err)) {
@@ -169,7 +202,9 @@ static void serve(struct storage_loop *loop, struct http_request *request)
         return;
     }
     err = store_check_id(&loop->store, &fid);
-    if (err_is(err))
+    if (err_has(err, ERR_CODE_WRONG_NODE))
+        http_send_on(loop, request, err);
+    else if (err_is(err))
         http_answer_error(loop, request, http_status_of(err), err, NULL);
     else
         serve_file(loop, request, &fid);
@@ -186,8 +221,7 @@ static void on_request(struct http_server *server, struct http_request *request)
     if (loop->phase < STORAGE_PHASE_RUNNING)
         http_answer_error(loop, request, 503, ERR(UNAVAILABLE, 0), "the storage is starting");
     else if (loop->state < STATE_RUNNING && !is_reading((uint8_t)request->head.method))
-        http_answer_error(loop, request, 503, ERR(UNAVAILABLE, 0),
-            "this storage is not running yet: it catches up with its group");
+        http_send_on(loop, request, ERR(UNAVAILABLE, 0));
     else if (request->head.method == HTTP_METHOD_OPTIONS)
         http_answer_options(loop, request);
     else

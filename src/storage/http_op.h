@@ -3,6 +3,7 @@
 #define CAIRN_STORAGE_HTTP_OP_H
 
 #include "net/http_error.h"
+#include "net/tunnel.h"
 #include "storage/name_lookup.h"
 #include "storage/push_hold.h"
 #include "storage/server.h"
@@ -32,6 +33,7 @@ struct http_op {
     char suffix[SUFFIX_MAX + 1];
     uint8_t mount;
     bool has_condition;     /* the request named a version */
+    err_t err;              /* what is answered when nobody else can do it */
     struct version version; /* that the answer is bound to, from the first range on */
     struct http_find_answer answer;
     uint8_t ack; /* that a change is to reach */
@@ -43,6 +45,8 @@ struct http_op {
         struct find find;
         struct modify modify;
         struct remove_file remove;
+        struct elsewhere_ask ask;
+        struct tunnel tunnel;
     } file;
 };
 
@@ -93,6 +97,12 @@ MUST err_t http_access_check(
 /** The signature of a path: HMAC-SHA256(secret, "METHOD\npath\nexpires"); HEAD counts as GET. */
 void http_access_sign(const struct secret *secret, const char *method, struct span path,
     uint64_t expires, struct key32 *ret);
+
+/* ---- http_elsewhere.c ---- */
+
+/** Another storage has to do it: redirect the client, or do it for the client, as configured; `err`
+ * (WRONG_NODE, UNAVAILABLE) is what is answered where that is not possible. */
+void http_send_on(struct storage_loop *loop, struct http_request *request, err_t err);
 
 /* ---- verbs ---- */
 

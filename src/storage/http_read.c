@@ -301,6 +301,14 @@ static void move_to_owner(struct http_op *op)
         http_request_move(request, &loop->storage->loops[owner].http.server);
 }
 
+static void send_on(struct http_op *op)
+{
+    struct http_request *request = op->request;
+    struct storage_loop *loop = op->door.loop;
+    http_op_close(op);
+    http_send_on(loop, request, ERR(NOT_FOUND, 0));
+}
+
 static void over(struct find *find)
 {
     struct http_op *op = find->context;
@@ -310,6 +318,8 @@ static void over(struct find *find)
         answer_without_content(op);
     else if (err_has(err, ERR_CODE_UNAVAILABLE) && !op->is_told)
         move_to_owner(op);
+    else if (err_has(err, ERR_CODE_NOT_FOUND) && op->door.loop->state < STATE_RUNNING)
+        send_on(op); /* what it has not heard of may be elsewhere */
     else if (err_is(err))
         http_op_fail(op, err);
     else if (++answer->range_at < answer->range_count)

@@ -183,7 +183,7 @@ void http_upload(
     const struct http_head *head = &request->head;
     uint8_t mount;
     if (pool.size > 0 && !span_equals_text(pool, loop->storage->config.pool)) {
-        http_answer_error(loop, request, 404, ERR(WRONG_NODE, 0), "no such pool at this storage");
+        http_send_on(loop, request, ERR(WRONG_NODE, 0));
         return;
     }
     if (!head->has_length && !head->is_chunked) {

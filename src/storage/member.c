@@ -70,11 +70,11 @@ err_t member_open_net(struct storage_loop *loop)
     const struct storage *storage = loop->storage;
     uint32_t office = storage->config.tracker_count + storage->budget.member_max;
     struct net_loop_config net = {
-        .small_count = storage->budget.connection_max + push_connections_max(&storage->budget)
-                       + storage->budget.http_connection_max
-                       + storage->budget.fastdfs_connection_max + storage->budget.pull_max + 1
-                       + (uint32_t)storage->config.receive_buffers
-                       + (loop->index == 0 ? office : 0),
+        .small_count =
+            storage->budget.connection_max + push_connections_max(&storage->budget)
+            + storage->budget.http_connection_max + http_door_connections(&storage->config)
+            + storage->budget.fastdfs_connection_max + storage->budget.pull_max + 1
+            + (uint32_t)storage->config.receive_buffers + (loop->index == 0 ? office : 0),
         .large_count = (uint32_t)storage->config.receive_large_buffers,
         .tick_ns = STORAGE_TICK_MS * NS_PER_MS};
     if (loop->is_net_open)
@@ -185,7 +185,7 @@ static void drain_ticked(struct net_tick *tick, uint64_t now_ns)
     EVENT(&loop->log, WARN, "drain_cut", &loop->owner,
         EVENT_NUMBER("connections", loop->server.acceptor.connection_count));
     net_server_cut(&loop->server);
-    door_cut(&loop->http.door);
+    http_door_cut(&loop->http);
     door_cut(&loop->fdfs.door);
 }
 
@@ -200,7 +200,7 @@ static void drain_loop(struct storage_loop *loop)
     loop->is_ticking = true;
     net_ticker_join(&loop->net.ticker, &loop->tick);
     net_server_drain(&loop->server);
-    door_drain(&loop->http.door);
+    http_door_drain(&loop->http);
     door_drain(&loop->fdfs.door);
 }
 
@@ -208,7 +208,7 @@ static void come_to_rest(struct storage_loop *loop)
 {
     if (loop->is_server_open && !net_server_is_idle(&loop->server))
         return;
-    if (!door_is_idle(&loop->http.door) || !door_is_idle(&loop->fdfs.door))
+    if (!http_door_is_idle(&loop->http) || !door_is_idle(&loop->fdfs.door))
         return;
     if (loop->is_native_open && loop->native.running_count > 0)
         return;

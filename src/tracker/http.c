@@ -191,15 +191,11 @@ static uint8_t purpose_of(enum http_verb method)
 static bool names_file(struct span inner, struct msg_query *ret)
 {
     struct fid fid;
-    const uint8_t *slash = memchr(inner.data, '/', inner.size);
-    if (!slash)
+    if (!fid_group_of(inner, &ret->group))
         return false;
-    ret->group = span_of(inner.data, (size_t)(slash - inner.data));
-    if (!err_is(fid_parse(inner, &fid))) {
+    if (!err_is(fid_parse(inner, &fid)))
         ret->origin = fid.identity.origin;
-        return true;
-    }
-    return inner.size > ret->group.size + 4 && slash[1] == 'M' && slash[4] == '/';
+    return true;
 }
 
 static void serve_path(struct http_request *request)

@@ -126,18 +126,23 @@ static void serve_goodbye(struct tracker *tracker, struct net_request *request)
 
 /* ---- clients ---- */
 
-static void send_answer(
-    struct net_request *request, struct tracker_answer *out, const struct registry_answer *answer)
+static void send_answer(struct net_request *request, uint8_t door, struct tracker_answer *out,
+    const struct registry_answer *answer)
 {
     struct writer data = {.data = out->bytes, .capacity = sizeof out->bytes};
+    uint32_t count = 0;
     for (uint32_t i = 0; i < answer->count; i++) {
-        write_u32(&data, answer->storages[i].machine);
-        write_text(&data, span_of_text(answer->storages[i].address));
+        const struct registry_named *named = &answer->storages[i];
+        const char *address = door == QUERY_DOOR_HTTP ? named->http_address : named->address;
+        if (address[0] == '\0')
+            continue;
+        write_u32(&data, named->machine);
+        write_text(&data, span_of_text(address));
+        count++;
     }
     struct writer fields = net_reply_begin(request);
     msg_answer_encode(
-        &(struct msg_answer){.count = answer->count, .group = span_of_text(answer->group)},
-        &fields);
+        &(struct msg_answer){.count = count, .group = span_of_text(answer->group)}, &fields);
     send_with(request, MSG_ANSWER, &fields, out, &data);
 }
 
@@ -161,7 +166,7 @@ static void serve_query(struct tracker *tracker, struct net_request *request)
         DRILL_LEAK_MEMORY(tracker->mem, &tracker->owner);
     struct tracker_answer *out = pool_take(&tracker->answers, request->owner);
     if (out)
-        send_answer(request, out, &answer);
+        send_answer(request, query.door, out, &answer);
     else
         refuse_plainly(request, ERR(BUSY, 0));
 }

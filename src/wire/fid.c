@@ -185,6 +185,17 @@ static uint8_t low_bits(const struct fid *fid)
     return (uint8_t)(fid->is_packed ? fid->chunk : fid->identity.clock);
 }
 
+bool fid_group_of(struct span text, struct span *ret)
+{
+    const uint8_t *slash = text.size > 0 ? memchr(text.data, '/', text.size) : NULL;
+    size_t size = slash ? (size_t)(slash - text.data) : 0;
+    if (size == 0 || size > GROUP_NAME_MAX || text.size < size + 5 || slash[1] != 'M'
+        || slash[4] != '/')
+        return false;
+    *ret = span_of(text.data, size);
+    return true;
+}
+
 err_t fid_parse(struct span text, struct fid *ret)
 {
     struct fid fid = {};

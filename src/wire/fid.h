@@ -43,6 +43,9 @@ struct fid {
     bool is_packed;
 };
 
+/** The group of what looks like an id of ours or of FastDFS: "<group>/M<hh>/...". False: it does not. */
+bool fid_group_of(struct span text, struct span *ret);
+
 /** Parse and range-check every field (alphabets, lengths, group name, machine 1..2^24-1, chunk >= 1,
  * offset and slot size multiples of SLOT_UNIT (wire/slot.h), slot size >= SLOT_UNIT, offset + slot size <= 4 GiB,
  * second hh consistent). An id has one spelling only: formatting what was parsed gives `text` again.

@@ -54,7 +54,8 @@ const char *http_method_name(enum http_verb method);
     X(ACK, "x-cairn-ack")                             \
     X(NONCE, "x-cairn-nonce")                         \
     X(META, "x-cairn-meta")                           \
-    X(SLACK, "x-cairn-slack")
+    X(SLACK, "x-cairn-slack")                         \
+    X(SENT_ON, "x-cairn-sent-on")
 
 enum http_header {
 #define X(name, text) HTTP_HEADER_##name,

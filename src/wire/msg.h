@@ -20,6 +20,7 @@ enum member_verb {
     MEMBER_ADOPT = 4,
     MEMBER_UNDRAIN = 5
 };
+enum query_door { QUERY_DOOR_NATIVE = 0, QUERY_DOOR_HTTP = 1 };
 enum query_purpose { QUERY_UPLOAD = 1, QUERY_FIND = 2, QUERY_MODIFY = 3, QUERY_DELETE = 4 };
 enum storage_state {
     STATE_INITING = 1,
