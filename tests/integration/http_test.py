@@ -276,6 +276,17 @@ class HostileTest(HttpTest):
         self.assertEqual(self.ask("GET", "/g1").status, 404)
         self.assertEqual(self.cairn("ls"), before)
 
+    def test_oversized_bodies_are_refused_before_they_come(self):
+        before = self.cairn("ls")
+        for size, statuses in ((10**14, (413, 507)), (2**63 - 1, (413, 507)), (2**64, (400, 413)), (10**30, (400, 413))):
+            for method, path in (("PUT", "/default/big"), ("POST", "/default")):
+                got = self.raw(b"%s %s HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\nx" % (
+                    method.encode(), path.encode(), size))
+                self.assertIn(int(got[9:12] or b"0"), statuses, (size, got[:300]))
+        got = self.raw(b"PUT /default/x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nFFFFFFFFFFFFFFFFF\r\nx")
+        self.assertIn(got[9:12], (b"400", b"413"), got[:300])
+        self.assertEqual(self.cairn("ls"), before)
+
     def test_many_connections_at_once(self):
         where = self.store(b"y" * 4096)
 
@@ -336,6 +347,50 @@ class InLineTest(HttpTest):
             peer.close()
         self.assertEqual(self.server.stop(), 0)
         self.server.start()
+
+
+class SlowTest(HttpTest):
+    flags = ["--loops", "1", "--http-head-timeout", "500ms", "--http-connection-max", "16"]
+
+    def get_alone(self, where):
+        """On a connection of its own; None: there was no place."""
+        connection = http.client.HTTPConnection(self.address, timeout=10)
+        try:
+            connection.request("GET", where)
+            response = connection.getresponse()
+            return response.status, response.read()
+        except (ConnectionError, http.client.RemoteDisconnected):
+            return None
+        finally:
+            connection.close()
+
+    def heard(self, peer):
+        try:
+            return peer.recv(100)[:12]
+        except OSError:
+            return b""
+
+    def test_slow_heads_hold_nobody_up_for_longer_than_their_time(self):
+        where = self.store(b"served")
+        host, port = self.address.rsplit(":", 1)
+        peers = []
+        for _ in range(40):
+            peer = socket.create_connection((host, int(port)), timeout=5)
+            self.addCleanup(peer.close)
+            peer.sendall(b"GET / HTTP/1.1\r\nHost: h\r\nX-a: ")
+            peers.append(peer)
+        end = time.monotonic() + 20
+        while True:
+            for peer in peers:
+                try:
+                    peer.sendall(b"b")
+                except OSError:
+                    pass  # it was cut, as it should
+            if self.get_alone(where) == (200, b"served"):
+                break
+            self.assertLess(time.monotonic(), end, "slow heads hold the door")
+            time.sleep(0.05)  # the clients' slowness is what is tested
+        self.assertIn(b"HTTP/1.1 408", map(self.heard, peers))
 
 
 class SignedTest(HttpTest):

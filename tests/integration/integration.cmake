@@ -26,7 +26,7 @@ set_tests_properties(integration_doctor_drill PROPERTIES
 
 # The drills: the long way round with the same processes. full needs root (a disk of its own), memory
 # needs minutes and CAIRN_LONG=1; without they are shown as skipped.
-foreach(suite fastdfs_clients fastdfs_mirrors native tree kill limits full hostile secrets memory)
+foreach(suite fastdfs_clients fastdfs_mirrors http_browser http_clients native tree kill limits full hostile secrets memory)
     add_test(NAME integration_${suite}
         COMMAND ${Python3_EXECUTABLE} -B ${PROJECT_SOURCE_DIR}/tests/integration/${suite}_test.py)
     set_tests_properties(integration_${suite} PROPERTIES
