@@ -84,6 +84,16 @@ void door_op_close(struct door_op *op)
     pool_give(&door->ops, op);
 }
 
+void door_op_leave(struct door_op *op)
+{
+    struct exchange *exchange = op->exchange;
+    CHECK(!exchange->is_ended && !exchange->room);
+    list_remove(&op->link);
+    op->door->running_count--;
+    exchange->op = NULL;
+    exchange->room = op;
+}
+
 /* ---- content ---- */
 
 static void woken(struct door_op *op)

@@ -53,10 +53,14 @@ struct door_op {
     struct machine *outlet_machine;
 };
 
-/** The request has room from its connection, or stood in line for it; NULL: the ledger refused. The first `clear_size` bytes are zero but for what is set here. */
+/** The request has room from its connection, or stood in line for it; NULL: the ledger refused. The
+ * first `clear_size` bytes are zero but for what is set here. */
 void *door_op_open(struct door *door, struct exchange *exchange, size_t clear_size);
 /** The operation is over, the request lives on (it is answered or moved by the caller). */
 void door_op_close(struct door_op *op);
+/** The same, and the room stays with the request: it goes on to another operation. The request has not
+ * ended. */
+void door_op_leave(struct door_op *op);
 
 /** Pull the first piece of the body, then begin(op), with op->body set up. */
 void door_body_begin(struct door_op *op, void (*begin)(struct door_op *op));

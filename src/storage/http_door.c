@@ -150,7 +150,7 @@ static void looked_up(struct name_lookup *lookup)
     bool is_slave = lookup->name.tail.size > 0; /* that was made here: the FastDFS door knows it */
     err_t err = !err_is(lookup->err) && is_slave ? ERR(NOT_FOUND, 0) : lookup->err;
     uint16_t owner = store_owner_loop(&loop->store, &asked);
-    http_op_close(op);
+    door_op_leave(&op->door);
     if (err_has(err, ERR_CODE_UNAVAILABLE) && owner != loop->index)
         http_request_move(request, &loop->storage->loops[owner].http.server);
     else if (err_is(err))

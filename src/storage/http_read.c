@@ -305,7 +305,7 @@ static void send_on(struct http_op *op)
 {
     struct http_request *request = op->request;
     struct storage_loop *loop = op->door.loop;
-    http_op_close(op);
+    door_op_leave(&op->door);
     http_send_on(loop, request, ERR(NOT_FOUND, 0));
 }
 
