@@ -6,6 +6,7 @@ cairn_test(net_move_test SOURCES unit/net/move_test.c unit/net/fixture.c LINKS c
 cairn_test(net_sim_test SOURCES unit/net/sim_test.c unit/net/fixture.c LINKS cairn_net cairn_sim)
 cairn_test(net_http_test SOURCES unit/net/http_test.c unit/net/sides.c unit/net/fixture.c LINKS cairn_net)
 cairn_test(net_tunnel_test SOURCES unit/net/tunnel_test.c unit/net/sides.c unit/net/fixture.c LINKS cairn_net)
+cairn_test(net_fdfs_sim_test SOURCES unit/net/fdfs_sim_test.c LINKS cairn_net cairn_sim)
 cairn_test(net_fdfs_test SOURCES unit/net/fdfs_test.c unit/net/sides.c unit/net/fixture.c LINKS cairn_net)
 foreach(name net_server net_client net_move net_http net_fdfs)
     cairn_test_on_epoll(${name}_test)
