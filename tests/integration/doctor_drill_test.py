@@ -13,11 +13,13 @@ import time
 import unittest
 
 from cluster import CAIRN, FAILED, OK
+from drill import memory_directory
 from group import Group, enter_namespace
 from native_client import Closed, Connection, Refused
 
 FOUND_WITHIN_SECONDS = 60
 QUERY_UPLOAD = 1
+FILES_KEPT = 100
 HEALTHY_SECONDS = 600 if os.environ.get("CAIRN_LONG") else 40
 
 # name: who leaks, and what the doctor must say of it
@@ -58,6 +60,7 @@ class Traffic(threading.Thread):
     def __init__(self, group):
         super().__init__(daemon=True)
         self.group, self.is_over, self.rounds, self.failures = group, threading.Event(), 0, []
+        self.ids = []
 
     def run(self):
         try:
@@ -73,6 +76,9 @@ class Traffic(threading.Thread):
             try:
                 file_id = connection.upload(os.urandom(size))["id"]
                 connection.find(file_id)
+                self.ids.append(file_id)
+                if len(self.ids) > FILES_KEPT:
+                    connection.delete(self.ids.pop(0))
             except Refused:
                 pass  # what leaks runs out in the end
         try:
@@ -89,7 +95,7 @@ class Traffic(threading.Thread):
 
 class DoctorDrill(unittest.TestCase):
     def setUp(self):
-        self.root = tempfile.mkdtemp(prefix="cairn-drill-")
+        self.root = tempfile.mkdtemp(prefix="cairn-drill-", dir=memory_directory())  # a disk of others may be full
         self.addCleanup(shutil.rmtree, self.root, ignore_errors=True)
 
     def findings(self, group):

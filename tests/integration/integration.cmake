@@ -18,6 +18,15 @@ add_test(NAME integration_sight
 set_tests_properties(integration_sight PROPERTIES
     TIMEOUT 180 PROCESSORS 2 LABELS integration ENVIRONMENT "CAIRN=$<TARGET_FILE:cairn>")
 
+foreach(suite crowd soak)
+    add_test(NAME integration_${suite}
+        COMMAND ${Python3_EXECUTABLE} -B ${PROJECT_SOURCE_DIR}/tests/integration/${suite}_test.py)
+    set_tests_properties(integration_${suite} PROPERTIES
+        TIMEOUT 300 PROCESSORS 2 LABELS "integration;drill" ENVIRONMENT "CAIRN=$<TARGET_FILE:cairn>")
+endforeach()
+set_tests_properties(integration_soak PROPERTIES
+    TIMEOUT 3600 LABELS long SKIP_REGULAR_EXPRESSION "OK \\(skipped=")
+
 add_test(NAME integration_doctor_drill
     COMMAND ${Python3_EXECUTABLE} -B ${PROJECT_SOURCE_DIR}/tests/integration/doctor_drill_test.py)
 set_tests_properties(integration_doctor_drill PROPERTIES

@@ -9,13 +9,14 @@ import tempfile
 import unittest
 
 from cluster import FAILED, NOT_FOUND, OK, USAGE
+from drill import memory_directory
 from group import Group, enter_namespace
 
 
 class Sight(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.root = tempfile.mkdtemp(prefix="cairn-sight-")
+        cls.root = tempfile.mkdtemp(prefix="cairn-sight-", dir=memory_directory())  # a disk of others may be full
         cls.addClassCleanup(shutil.rmtree, cls.root, ignore_errors=True)
         cls.group = Group(cls.root, 2)
         cls.group.__enter__()
