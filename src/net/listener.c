@@ -9,9 +9,21 @@ static void accept_next(struct net_listener *listener);
 
 static void refuse_receive(struct net_refusal *refusal);
 
+static void refuse_begin(struct net_listener *listener, struct net_refusal *refusal);
+
+/* Its place is free: who stands in the doorway is next, and then others may come. */
 static void refuse_end(struct net_refusal *refusal)
 {
-    io_handle_close(refusal->listener->loop->io, &refusal->socket);
+    struct net_listener *listener = refusal->listener;
+    io_handle_close(listener->loop->io, &refusal->socket);
+    if (listener->socket.fd == IO_FD_NONE)
+        return;
+    if (listener->is_draining) {
+        io_handle_close(listener->loop->io, &listener->socket);
+        return;
+    }
+    refuse_begin(listener, refusal);
+    accept_next(listener);
 }
 
 static void refuse_received(struct io_op *op)
@@ -24,7 +36,7 @@ static void refuse_received(struct io_op *op)
 
 static void refuse_receive(struct net_refusal *refusal)
 {
-    if (refusal->listener->is_draining) {
+    if (refusal->listener->is_draining || refusal->is_hurried) {
         refuse_end(refusal);
         return;
     }
@@ -52,17 +64,31 @@ static struct net_refusal *free_refusal(struct net_listener *listener)
     return NULL;
 }
 
+/* All places are taken by those who may take their time to read: one has had enough of it. */
+static void hurry_one(struct net_listener *listener)
+{
+    struct net_refusal *refusal = &listener->refusals[listener->refused % LISTENER_REFUSALS];
+    refusal->is_hurried = true;
+    io_cancel(listener->loop->io, &refusal->op);
+}
+
+/* The one in listener->socket. It stays there, in the doorway, while nothing is free. */
 static void refuse(struct net_listener *listener)
 {
-    struct io *io = listener->loop->io;
     struct net_refusal *refusal = free_refusal(listener);
     listener->refused++;
-    if (!refusal) {
-        io_handle_close(io, &listener->socket);
-        return;
-    }
+    if (refusal)
+        refuse_begin(listener, refusal);
+    else
+        hurry_one(listener);
+}
+
+static void refuse_begin(struct net_listener *listener, struct net_refusal *refusal)
+{
+    struct io *io = listener->loop->io;
     io_handle_move(&refusal->socket, &listener->socket);
     refusal->listener = listener;
+    refusal->is_hurried = false;
     refusal->deadline_ns = io_now(io) + REFUSE_NS;
     refusal->iov = (struct iovec){
         (void *)(uintptr_t)listener->config.refusal.data, listener->config.refusal.size};
@@ -103,11 +129,11 @@ static void accepted(struct io_op *op)
     accept_next(listener);
 }
 
-/* One accept is out, unless the last one failed and waits for the next tick. */
+/* One accept is out, unless the last one failed and waits for the next tick, or one stands in the doorway. */
 static void accept_next(struct net_listener *listener)
 {
     if (listener->is_draining || io_op_is_out(&listener->accept)
-        || list_is_linked(&listener->retry.link))
+        || listener->socket.fd != IO_FD_NONE || list_is_linked(&listener->retry.link))
         return;
     listener->accept = (struct io_op){.kind = IO_ACCEPT,
         .wake = accepted,

@@ -22,6 +22,7 @@ struct net_refusal {
     struct iovec iov;
     uint64_t deadline_ns;
     uint8_t said[256]; /* what it says meanwhile */
+    bool is_hurried;   /* others wait for its place */
 };
 
 struct net_listener_config {
@@ -40,7 +41,7 @@ struct net_listener {
     struct io_address address; /* that it listens on, with the real port */
     struct io_handle handle;
     struct io_op accept;
-    struct io_handle socket; /* the accepted one */
+    struct io_handle socket; /* the accepted one; stays while it waits to be refused */
     struct io_address peer;
     struct net_tick retry; /* an accept that failed is tried again at the next tick */
     struct net_refusal refusals[LISTENER_REFUSALS];

@@ -587,7 +587,7 @@ TEST(above_connection_max_the_answer_is_busy)
         raw_send(&more[i], bytes.data, bytes.size);
         EXPECT_EQ(raw_error_code(&more[i]), ERR_CODE_BUSY);
         raw_close(&more[i]);
-        TURN_UNTIL(has_room_for_refusals(&demo)); /* who finds none is closed without a word */
+        TURN_UNTIL(has_room_for_refusals(&demo));
     }
     EXPECT_EQ(demo.server.acceptor.listener.refused, 3);
     expect_alive();
