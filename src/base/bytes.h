@@ -109,6 +109,16 @@ static inline void write_bytes(struct writer *w, const void *data, size_t size)
     if (at && size > 0)
         memcpy(at, data, size);
 }
+/** `value` as text, without leading zeros. */
+static inline void write_decimal(struct writer *w, uint64_t value)
+{
+    char digits[20];
+    size_t at = sizeof digits;
+    do
+        digits[--at] = (char)('0' + value % 10);
+    while ((value /= 10) > 0);
+    write_bytes(w, digits + at, sizeof digits - at);
+}
 static inline void write_u8(struct writer *w, uint8_t v)
 {
     write_bytes(w, &v, 1);

@@ -27,6 +27,27 @@ const char *http_status_text(unsigned status)
     return "Other";
 }
 
+static void add_text(struct writer *w, const char *text)
+{
+    write_bytes(w, text, strlen(text));
+}
+
+void http_header_text(struct writer *w, const char *name, const char *value)
+{
+    add_text(w, name);
+    write_bytes(w, ": ", 2);
+    add_text(w, value);
+    write_bytes(w, "\r\n", 2);
+}
+
+void http_header_number(struct writer *w, const char *name, uint64_t value)
+{
+    add_text(w, name);
+    write_bytes(w, ": ", 2);
+    write_decimal(w, value);
+    write_bytes(w, "\r\n", 2);
+}
+
 void http_header_add(struct writer *w, const char *name, const char *format, ...)
 {
     char value[512];
@@ -38,10 +59,7 @@ void http_header_add(struct writer *w, const char *name, const char *format, ...
         w->failed = true;
         return;
     }
-    write_bytes(w, name, strlen(name));
-    write_bytes(w, ": ", 2);
-    write_bytes(w, value, (size_t)size);
-    write_bytes(w, "\r\n", 2);
+    http_header_text(w, name, value);
 }
 
 /* What is left of a body is read if that is short and the client did not wait for leave to send it. */
@@ -59,13 +77,16 @@ static struct writer reply_line(
     struct out_frame *frame, struct io *io, unsigned status, bool closes)
 {
     struct writer w = {.data = frame->head, .capacity = HTTP_REPLY_HEAD_MAX};
-    char line[64], date[HTTP_DATE_SIZE + 1];
-    int size = snprintf(line, sizeof line, "HTTP/1.1 %u %s\r\n", status, http_status_text(status));
-    write_bytes(&w, line, (size_t)size);
+    char date[HTTP_DATE_SIZE + 1];
+    add_text(&w, "HTTP/1.1 ");
+    write_decimal(&w, status);
+    add_text(&w, " ");
+    add_text(&w, http_status_text(status));
+    add_text(&w, "\r\n");
     http_date_format(io_wall(io) / 1000000000, date);
-    http_header_add(&w, "Date", "%s", date);
+    http_header_text(&w, "Date", date);
     if (closes)
-        http_header_add(&w, "Connection", "close");
+        http_header_text(&w, "Connection", "close");
     return w;
 }
 
@@ -102,7 +123,7 @@ void http_reply(struct http_request *request, const struct writer *headers, uint
     bool has_body = request->head.method != HTTP_METHOD_HEAD && !request->is_last;
     CHECK(exchange->is_answered && w.data == exchange->out.head);
     if (!request->is_last)
-        http_header_add(&w, "Content-Length", "%llu", (unsigned long long)body_size);
+        http_header_number(&w, "Content-Length", body_size);
     write_bytes(&w, "\r\n", 2);
     CHECK(!w.failed);
     unsigned count = has_body ? data_count : 0;
@@ -115,7 +136,7 @@ void http_reply_with(struct http_request *request, const struct writer *headers,
     struct exchange *exchange = &request->exchange;
     struct writer w = *headers;
     bool has_body = request->head.method != HTTP_METHOD_HEAD && !request->is_last;
-    http_header_add(&w, "Content-Length", "%zu", body.size);
+    http_header_number(&w, "Content-Length", body.size);
     write_bytes(&w, "\r\n", 2);
     if (has_body)
         write_bytes(&w, body.data, body.size);

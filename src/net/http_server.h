@@ -78,6 +78,9 @@ static inline struct http_request *http_request_of(struct exchange *exchange)
 struct writer http_reply_begin(struct http_request *request, unsigned status);
 void http_header_add(struct writer *w, const char *name, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/** Two ways that cost a tenth of http_header_add(), for what most answers have. */
+void http_header_text(struct writer *w, const char *name, const char *value);
+void http_header_number(struct writer *w, const char *name, uint64_t value);
 
 /**
  * Send the response's head, and the first `data` of its body of `body_size` bytes in total (HEAD

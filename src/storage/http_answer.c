@@ -9,8 +9,14 @@
 
 void http_tag_format(struct version version, char ret[HTTP_TAG_MAX])
 {
-    (void)snprintf(
-        ret, HTTP_TAG_MAX, "\"%llu.%u\"", (unsigned long long)version.counter, version.machine);
+    struct writer w = {.data = (uint8_t *)ret, .capacity = HTTP_TAG_MAX - 1};
+    write_bytes(&w, "\"", 1);
+    write_decimal(&w, version.counter);
+    write_bytes(&w, ".", 1);
+    write_decimal(&w, version.machine);
+    write_bytes(&w, "\"", 1);
+    CHECK(!w.failed);
+    ret[w.size] = '\0';
 }
 
 bool http_tag_parse(struct span value, struct version *ret)

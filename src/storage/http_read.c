@@ -104,8 +104,11 @@ static void judge_ranges(struct http_op *op, struct span tag)
     answer->range_count = count;
     if (count == 1)
         answer->body_size = size_of_range(&answer->ranges[0]);
-    else if (count > 1)
-        answer->body_size = multipart_size(op);
+    if (count <= 1)
+        return;
+    (void)snprintf(answer->boundary, sizeof answer->boundary, "%016llx",
+        (unsigned long long)io_random(op->door.loop->io));
+    answer->body_size = multipart_size(op);
 }
 
 /* ---- the answer's head ---- */
@@ -120,8 +123,8 @@ static void keep_content_type(struct http_op *op, struct span attributes)
                 *at = ' '; /* a client's bytes never become header lines */
         return;
     }
-    const char *found = http_type_of_suffix(op->fid.identity.suffix);
-    (void)snprintf(field, sizeof op->answer.content_type, "%s", found);
+    struct span found = span_of_text(http_type_of_suffix(op->fid.identity.suffix));
+    CHECK(span_to_text(found, field, sizeof op->answer.content_type));
 }
 
 /* ?download: save as; ?download=NAME: under that name. */
@@ -148,11 +151,11 @@ static void add_validators(const struct http_op *op, struct writer *w)
     bool is_mutable = (header->flags & SLOT_MUTABLE) != 0;
     http_tag_format(header->version, tag);
     http_date_format(seconds_of(header->modify_ns), date);
-    http_header_add(w, "ETag", "%s", tag);
-    http_header_add(w, "Last-Modified", "%s", date);
+    http_header_text(w, "ETag", tag);
+    http_header_text(w, "Last-Modified", date);
     const char *cache = is_mutable ? config->http_cache_mutable : config->http_cache_immutable;
     if (cache[0] != '\0')
-        http_header_add(w, "Cache-Control", "%s", cache);
+        http_header_text(w, "Cache-Control", cache);
 }
 
 static struct writer answer_head(struct http_op *op)
@@ -160,12 +163,12 @@ static struct writer answer_head(struct http_op *op)
     const struct http_find_answer *answer = &op->answer;
     struct writer w = http_answer_begin(op->door.loop, op->request, answer->status);
     add_validators(op, &w);
-    http_header_add(&w, "Accept-Ranges", "bytes");
+    http_header_text(&w, "Accept-Ranges", "bytes");
     if (answer->range_count > 1)
         http_header_add(&w, "Content-Type", "multipart/byteranges; boundary=%s", answer->boundary);
     else
-        http_header_add(&w, "Content-Type", "%s", answer->content_type);
-    http_header_add(&w, "X-Content-Type-Options", "nosniff");
+        http_header_text(&w, "Content-Type", answer->content_type);
+    http_header_text(&w, "X-Content-Type-Options", "nosniff");
     if (answer->range_count == 1)
         http_header_add(&w, "Content-Range", "bytes %llu-%llu/%llu",
             (unsigned long long)answer->ranges[0].first, (unsigned long long)answer->ranges[0].last,
@@ -349,7 +352,5 @@ void http_read(struct storage_loop *loop, struct http_request *request, const st
         return;
     op->fid = *fid;
     op->door.outlet = (struct outlet){.put = put};
-    (void)snprintf(op->answer.boundary, sizeof op->answer.boundary, "%016llx",
-        (unsigned long long)io_random(loop->io));
     start_find(op);
 }

@@ -296,7 +296,6 @@ def measure(options, servers, cell):
     runs = Runs(options, servers, cell)
     found = {who: [] for who in runs.contestants()}
     order = list(found)
-    watch = compare.Watch()
     for _ in range(options.rounds):
         for who in order:
             if time.monotonic() > options.deadline:
@@ -305,7 +304,6 @@ def measure(options, servers, cell):
             if result:
                 found[who].append(result)
         order = order[1:] + order[:1]
-    del watch
     return {who: {key: median(results, key) for key in ("rate", "p99", "cpu_us", "calls", "rss")}
         for who, results in found.items() if results}
 
@@ -372,27 +370,33 @@ def parse_options():
     return options
 
 
+def measure_all(options, loops, measured):
+    with tempfile.TemporaryDirectory(prefix="cairn-doors-", dir=options.dir) as directory:
+        with Servers(options, loops, directory) as servers:
+            for cell in options.cells:
+                found = measure(options, servers, cell)
+                measured.append((cell, loops, found))
+                print("\n".join(rows_of(cell, loops, found)), flush=True)
+
+
 def main():
     options = parse_options()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("doors: terminated"))
     measured = []
     print(HEAD, flush=True)
     begin, busy = time.monotonic(), compare.busy_seconds()
-    for loops in map(int, options.loops.split(",")):
-        with tempfile.TemporaryDirectory(prefix="cairn-doors-", dir=options.dir) as directory:
-            with Servers(options, loops, directory) as servers:
-                for cell in options.cells:
-                    found = measure(options, servers, cell)
-                    measured.append((cell, loops, found))
-                    print("\n".join(rows_of(cell, loops, found)), flush=True)
-    share = (compare.busy_seconds() - busy) / (time.monotonic() - begin) / os.cpu_count()
-    print(f"\nMedians of {options.rounds} rounds of {options.seconds} s; the CPUs were {100 * share:.0f} % busy, all"
-        " processes of the machine together.")
-    if options.plot:
-        plot(measured, options.plot)
-    if options.results:
-        with open(options.results, "w", encoding="utf-8") as file:
-            json.dump(measured, file, indent=1)
+    try:
+        for loops in map(int, options.loops.split(",")):
+            measure_all(options, loops, measured)
+    finally:  # also what there is when the time is over
+        share = (compare.busy_seconds() - busy) / (time.monotonic() - begin) / os.cpu_count()
+        print(f"\nMedians of {options.rounds} rounds of {options.seconds} s; the CPUs were {100 * share:.0f} % busy, all"
+            " processes of the machine together.")
+        if options.plot:
+            plot(measured, options.plot)
+        if options.results:
+            with open(options.results, "w", encoding="utf-8") as file:
+                json.dump(measured, file, indent=1)
 
 
 if __name__ == "__main__":

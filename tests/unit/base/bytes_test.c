@@ -88,3 +88,22 @@ TEST(a_span_becomes_a_text_only_if_it_fits_and_holds_no_zero)
     EXPECT(!span_to_text(span_of("a\0b", 3), field, sizeof field));
     EXPECT(span_to_text(span_of(NULL, 0), field, sizeof field));
 }
+
+TEST(a_decimal_has_no_leading_zeros_and_fits_or_fails)
+{
+    static const struct {
+        uint64_t value;
+        const char *text;
+    } rows[] = {{0, "0"}, {7, "7"}, {10, "10"}, {404, "404"}, {UINT64_MAX, "18446744073709551615"}};
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        uint8_t data[21] = {0};
+        struct writer w = {data, 20, 0, false};
+        write_decimal(&w, rows[i].value);
+        EXPECT(!w.failed);
+        EXPECT_TEXT((const char *)data, rows[i].text);
+    }
+    uint8_t data[2];
+    struct writer w = {data, 2, 0, false};
+    write_decimal(&w, 404);
+    EXPECT(w.failed);
+}
