@@ -200,7 +200,9 @@ static int commit_written(struct machine *machine)
     log->offset += whole;
     log->lsn_durable = buffer->first_lsn + buffer->record_count - 1;
     log->commit_count++;
+#ifndef CAIRN_NO_SIGHT
     timing_add(&log->commit_timing, machine->queue->now_ns - log->commit_began_ns);
+#endif
     log->byte_count += whole;
     log->record_count += buffer->record_count;
     buffer->is_committed = true;
