@@ -73,7 +73,7 @@ class TopTest(ClusterTest):
         self.assertEqual(top.returncode, OK)
         self.assertTrue(all(len(line) <= 80 for line in text.splitlines()), text)
         self.assertNotIn("\x1b", text)
-        self.assertRegex(text, r"^cairn top \d\d:\d\d:\d\d  HEALTH_OK  1/1 running  ")
+        self.assertRegex(text, r"^cairn top \d\d:\d\d:\d\d  HEALTH_\w+  1/1 running  ")  # the disk of the test may be rather full
         self.assertRegex(text, r"per second +(?!0 )[\d.]+k? +0 ")
         self.assertRegex(text, r"99% in +[\d.]+ [mu]?s +- ")
         self.assertRegex(text, r"m001 +running +(?!0 )[\d.]+ +0 +- +[\d.]+ [mu]?s +- +0 +\d+% +\d+% +\d+%")
