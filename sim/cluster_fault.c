@@ -215,7 +215,7 @@ static bool may_lose(const struct cluster_faults *faults, unsigned storage)
 static void empty_disk(struct cluster_faults *faults, unsigned storage)
 {
     struct cluster *cluster = faults->cluster;
-    if (!may_lose(faults, storage))
+    if (!may_lose(faults, storage) || faults->swapped[0] >= 0)
         return;
     unsigned mount = any_mount(faults, storage);
     cluster_kill_storage(cluster, storage, true);

@@ -20,16 +20,16 @@ struct swarm {
     struct prng prng;
 };
 
-/* What is not repaired yet: disks that come back empty, or lie. Without mirrors it need not be. */
-static uint32_t bearable_faults(bool has_mirrors)
+/* What is not repaired yet in all cases: disks that say they wrote and did not, or wrote elsewhere. Without
+ * mirrors lost disks need not be. */
+static uint32_t bearable_faults(const struct cluster_swarm_options *options)
 {
-    static const enum cluster_fault_kind unbearable[] = {CLUSTER_FAULT_EMPTIED,
-        CLUSTER_FAULT_SWAPPED, CLUSTER_FAULT_ROT, CLUSTER_FAULT_LOST_WRITES,
-        CLUSTER_FAULT_MISDIRECTED};
-    uint32_t faults = BIT(CLUSTER_FAULT_COUNT) - 1;
-    for (size_t i = 0; i < (has_mirrors ? ARRAY_LEN(unbearable) : 2); i++)
-        faults &= (uint32_t)~BIT(unbearable[i]);
-    return faults;
+    uint32_t lies = BIT(CLUSTER_FAULT_LOST_WRITES) | BIT(CLUSTER_FAULT_MISDIRECTED);
+    uint32_t losses = BIT(CLUSTER_FAULT_EMPTIED) | BIT(CLUSTER_FAULT_ROT);
+    uint32_t all = BIT(CLUSTER_FAULT_COUNT) - 1;
+    if (options->has_no_mirrors)
+        return all & ~(BIT(CLUSTER_FAULT_EMPTIED) | BIT(CLUSTER_FAULT_SWAPPED));
+    return all & ~(options->has_bad_disks ? lies : lies | losses);
 }
 
 __attribute__((format(printf, 2, 3))) static bool fail(struct swarm *swarm, const char *format, ...)
@@ -223,8 +223,9 @@ void cluster_swarm_run(
     swarm->cluster.context = swarm;
     tame_net(sim_world_net(swarm->cluster.world), &drawn);
     cluster_model_init(&swarm->model, drawn.storages);
-    cluster_faults_init(&swarm->faults, &swarm->cluster, &swarm->model, &swarm->prng,
-        bearable_faults(!options->has_no_mirrors));
+    cluster_faults_init(
+        &swarm->faults, &swarm->cluster, &swarm->model, &swarm->prng, bearable_faults(options));
+    swarm->faults.has_mirrors = !options->has_no_mirrors;
     swarm->work = (struct cluster_work){.cluster = &swarm->cluster,
         .model = &swarm->model,
         .faults = &swarm->faults,

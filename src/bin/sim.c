@@ -10,7 +10,7 @@ struct sim_options {
     uint64_t seed;
     bool has_seed;
     const char *seeds;
-    bool has_trace, is_verbose, is_quiet, has_no_mirrors;
+    bool has_trace, is_verbose, is_quiet, has_bad_disks, has_no_mirrors;
 };
 
 struct sim_totals {
@@ -51,7 +51,9 @@ static void print_story(const struct sim_notes *story)
 static bool runs_the_same(const struct sim_options *options, uint64_t seed, uint64_t hash)
 {
     struct cluster_swarm_result again;
-    struct cluster_swarm_options swarm = {.seed = seed, .has_no_mirrors = options->has_no_mirrors};
+    struct cluster_swarm_options swarm = {.seed = seed,
+        .has_bad_disks = options->has_bad_disks,
+        .has_no_mirrors = options->has_no_mirrors};
     cluster_swarm_run(&swarm, &again);
     return again.hash == hash;
 }
@@ -62,6 +64,7 @@ static void run_seed(const struct sim_options *options, uint64_t seed, struct si
     struct cluster_swarm_options swarm = {.seed = seed,
         .trace = options->has_trace ? stdout : NULL,
         .is_verbose = options->is_verbose,
+        .has_bad_disks = options->has_bad_disks,
         .has_no_mirrors = options->has_no_mirrors};
     sim_seed_running = seed;
     cluster_swarm_run(&swarm, &result);
@@ -154,6 +157,10 @@ static const struct arg rows[] = {
         .kind = ARG_FLAG,
         .text = "clients keep to the origin of a file, and copies are not compared",
         .offset = offsetof(struct sim_options, has_no_mirrors)},
+    {.name = "bad-disks",
+        .kind = ARG_FLAG,
+        .text = "disks are emptied, and rot, too",
+        .offset = offsetof(struct sim_options, has_bad_disks)},
     {.name = "quiet",
         .letter = 'q',
         .kind = ARG_FLAG,
