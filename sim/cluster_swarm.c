@@ -24,12 +24,12 @@ struct swarm {
  * mirrors lost disks need not be. */
 static uint32_t bearable_faults(const struct cluster_swarm_options *options)
 {
-    uint32_t lies = BIT(CLUSTER_FAULT_LOST_WRITES) | BIT(CLUSTER_FAULT_MISDIRECTED);
-    uint32_t losses = BIT(CLUSTER_FAULT_EMPTIED) | BIT(CLUSTER_FAULT_ROT);
-    uint32_t all = BIT(CLUSTER_FAULT_COUNT) - 1;
+    uint64_t lies = BIT(CLUSTER_FAULT_LOST_WRITES) | BIT(CLUSTER_FAULT_MISDIRECTED);
+    uint64_t losses = BIT(CLUSTER_FAULT_EMPTIED) | BIT(CLUSTER_FAULT_ROT);
+    uint64_t all = BIT(CLUSTER_FAULT_COUNT) - 1;
     if (options->has_no_mirrors)
-        return all & ~(BIT(CLUSTER_FAULT_EMPTIED) | BIT(CLUSTER_FAULT_SWAPPED));
-    return all & ~(options->has_bad_disks ? lies : lies | losses);
+        return (uint32_t)(all & ~(BIT(CLUSTER_FAULT_EMPTIED) | BIT(CLUSTER_FAULT_SWAPPED)));
+    return (uint32_t)(all & ~(options->has_bad_disks ? lies : lies | losses));
 }
 
 __attribute__((format(printf, 2, 3))) static bool fail(struct swarm *swarm, const char *format, ...)

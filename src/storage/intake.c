@@ -281,6 +281,9 @@ static int intake_tenant(struct machine *machine)
     bool is_home = !(scan->tenant_header.flags & SLOT_TARGET);
     if (is_home)
         return INTAKE_TENANT_SEEN;
+    if (intake->is_tenant_gone
+        && identity_equals(&intake->fetch.identity, &scan->tenant_header.identity))
+        return INTAKE_TENANT_SEEN;
     if (intake->parent || !intake->store->fetch)
         return machine_fail(machine, ERR(UNAVAILABLE, 0));
     /* its content is elsewhere by now, or it is deleted: who has placed us here knows */
@@ -288,18 +291,21 @@ static int intake_tenant(struct machine *machine)
     intake->fetch.home = scan->tenant_header.other;
     intake->fetch.from_machine = intake->entry.record.origin;
     intake->fetch.is_repair = false;
+    if (++intake->tenants_fetched > INTAKE_TENANTS_MAX)
+        return machine_fail(machine, ERR(UNAVAILABLE, 0));
+    leave(intake); /* a change of that file may hold its lock, and wait for us */
     int wait = machine_wait_in(machine, INTAKE_TENANT_FETCHED, 1);
     intake->store->fetch(&intake->fetch);
     return wait;
 }
 
+/* What it was is decided anew: all may be different by now. A tenant that is nowhere is deleted then. */
 static int intake_tenant_fetched(struct machine *machine)
 {
     struct intake *intake = intake_of(machine);
     err_t err = intake->fetch.err;
-    if (err_has(err, ERR_CODE_NOT_FOUND))
-        return INTAKE_TENANT_SEEN;
-    return err_is(err) ? machine_fail(machine, err) : next_tenant(intake);
+    intake->is_tenant_gone = err_has(err, ERR_CODE_NOT_FOUND);
+    return err_is(err) && !intake->is_tenant_gone ? machine_fail(machine, err) : INTAKE_LOCK;
 }
 
 static void child_done(struct intake *child)
@@ -660,8 +666,7 @@ static const struct stage intake_stages[INTAKE_STAGES] = {
         BIT(INTAKE_TENANT_SEEN) | BIT(INTAKE_TENANT_FETCHED) | WAYS, 5000},
     [INTAKE_TENANT_SEEN] = {"tenant-seen", intake_tenant_seen, BIT(INTAKE_TENANT_GONE), 0},
     [INTAKE_TENANT_GONE] = {"tenant-gone", intake_tenant_gone, BIT(INTAKE_TENANT), 30000},
-    [INTAKE_TENANT_FETCHED] = {"tenant-fetched", intake_tenant_fetched,
-        BIT(INTAKE_TENANT_SEEN) | BIT(INTAKE_TENANT), 60000},
+    [INTAKE_TENANT_FETCHED] = {"tenant-fetched", intake_tenant_fetched, BIT(INTAKE_LOCK), 60000},
     [INTAKE_FETCH] = {"fetch", intake_fetch, BIT(INTAKE_FETCHED), 0},
     [INTAKE_FETCHED] = {"fetched", intake_fetched, BIT(INTAKE_BUFFER), 60000},
     [INTAKE_HOLD] = {"hold", intake_hold,

@@ -98,7 +98,8 @@ struct intake {
     bool is_damaged;      /* what is here counts in the digest, and can't be read */
     bool is_cut;          /* the content ended early: its sender has another version by now */
     bool was_fetched, is_referenced, has_reader, has_writer, has_change;
-    uint8_t way, tenants_of;
+    bool is_tenant_gone; /* fetch.identity: nobody has it */
+    uint8_t way, tenants_of, tenants_fetched;
     uint8_t scratch[SLOT_SCAN_BUFFER] __attribute__((aligned(8)));
 };
 

@@ -51,6 +51,8 @@ enum intake_stage {
     INTAKE_STAGES
 };
 
+enum { INTAKE_TENANTS_MAX = 8 }; /* fetched for one intake */
+
 /* What is to be done, once it was decided. */
 enum intake_way {
     INTAKE_WAY_NONE,

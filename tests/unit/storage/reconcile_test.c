@@ -141,6 +141,42 @@ TEST(a_delete_that_one_storage_knows_reaches_the_other_and_never_goes_back)
     group_close(&group);
 }
 
+/* A single file leaves no tombstone where it was born. The mirror was away too long to hear of the delete:
+ * that the origin covers the id and does not have it is the proof. */
+TEST(what_was_deleted_while_a_storage_was_away_is_deleted_there_too)
+{
+    open_group(14, 2, 1);
+    struct fid gone = group_put(&group, 0, 50000, 1), stays = group_put(&group, 0, 50000, 2);
+    pass_at_all();
+    group_remove(&group, 0, &gone, true);
+    EXPECT_EQ(pass(0).taken, 0);
+    EXPECT_OK(group_find_err(&group, 1, &gone, true));
+    group_run_for(&group, 2 * RECONCILE_QUIET_MS * NS_PER_MS);
+    EXPECT_EQ(pass(1).deleted, 1);
+    EXPECT_ERR(group_find_err(&group, 1, &gone, true), NOT_FOUND);
+    group_expect(&group, 1, &stays, 50000, 2);
+    expect_equal();
+    group_close(&group);
+}
+
+/* The origin lost its disk and does not cover what was born before: it takes, and nobody deletes. */
+TEST(what_the_origin_lost_is_not_taken_for_deleted)
+{
+    open_group(15, 2, 1);
+    struct fid single = group_put(&group, 0, 50000, 1);
+    pass_at_all();
+    group_kill(&group, 0, true);
+    group_wipe(&group, 0);
+    group_start(&group, 0);
+    group_introduce(&group);
+    group_run_for(&group, 2 * RECONCILE_QUIET_MS * NS_PER_MS);
+    EXPECT_EQ(pass(1).deleted, 0);
+    EXPECT_EQ(pass(0).taken, 1);
+    group_expect(&group, 0, &single, 50000, 1);
+    expect_equal();
+    group_close(&group);
+}
+
 /* ---- a disk that was lost ---- */
 
 static bool is_running(struct group *it, void *context)
