@@ -262,6 +262,19 @@ static err_t open_part(struct file_sink *file)
     return result < 0 ? ERR_RESULT(result) : ERR_OK;
 }
 
+/* A device or a pipe is written to, never put something else in the place of. */
+static err_t open_special(struct file_sink *file, const char *path)
+{
+    struct io_stat stat = {.is_regular = true};
+    struct io_op look = {
+        .kind = IO_STAT, .fd = IO_FD_NONE, .path = path, .ret_stat = &stat, .owner = file->owner};
+    if (io_call(file->io, &look) < 0 || stat.is_regular || stat.is_directory)
+        return ERR(NOT_FOUND, 0);
+    file->is_stream = true;
+    int64_t result = path_open(file, IO_FD_NONE, path, IO_OPEN_WRITE, &file->handle);
+    return result < 0 ? ERR_RESULT(result) : ERR_OK;
+}
+
 static err_t sink_open(struct file_sink *file, int directory_fd, const char *path)
 {
     if (strlen(path) >= sizeof file->name)
@@ -270,6 +283,9 @@ static err_t sink_open(struct file_sink *file, int directory_fd, const char *pat
         CHECK(manifest_path_is_safe(path));
         TRY(enter_path(file, directory_fd, path));
     } else {
+        err_t err = open_special(file, path);
+        if (!err_is(err) || file->is_stream)
+            return err;
         memcpy(file->name, path, strlen(path) + 1);
     }
     return open_part(file);

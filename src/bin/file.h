@@ -44,7 +44,7 @@ struct file_sink {
     struct io_handle handle;
     struct progress *progress; /* may be NULL */
     uint64_t offset;
-    bool is_stream;
+    bool is_stream; /* standard output, a device or a pipe: written to as it is */
     bool is_finished;
     char name[MANIFEST_PATH_MAX];
     char name_part[MANIFEST_PATH_MAX]; /* where the bytes go meanwhile */

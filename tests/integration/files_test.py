@@ -2,6 +2,8 @@
 
 import os
 import random
+import stat
+import subprocess
 import unittest
 import zlib
 
@@ -31,6 +33,19 @@ class Files(ClusterTest):
             with self.subTest(size=size):
                 content = bytes_of(size + 1, size)
                 self.assertEqual(self.get(self.put(content)), content)
+
+    def test_a_pipe_is_written_to_and_stays_a_pipe(self):
+        content = bytes_of(3, 40000)
+        file_id = self.put(content)
+        pipe = self.path("pipe")
+        os.mkfifo(pipe)
+        with subprocess.Popen(["cat", pipe], stdout=subprocess.PIPE) as reader:
+            self.cairn("get", file_id, "-o", pipe)
+            self.assertEqual(reader.communicate(timeout=20)[0], content)
+        self.assertTrue(stat.S_ISFIFO(os.stat(pipe).st_mode))
+        os.unlink(pipe)
+        self.cairn("get", file_id, "-o", "/dev/full", code=1)
+        self.assertTrue(stat.S_ISCHR(os.stat("/dev/full").st_mode))
 
     def test_ranges_include_both_ends(self):
         content = bytes_of(7, 700000)
@@ -216,7 +231,6 @@ class Errors(ClusterTest):
         self.get(file_id, "--storage", str(machine + 1), "--retries", "0", code=UNAVAILABLE)
 
     def test_help_of_every_verb_is_worth_reading(self):
-        import subprocess
 
         from cluster import CAIRN
 
