@@ -123,13 +123,11 @@ static void take_bucket(struct timing *timing, const struct line *line)
     if (!label_of(line, "le", text, sizeof text))
         return;
     size_t bucket = 0;
-    uint64_t top_ns = (uint64_t)(strtod(text, NULL) * (double)NS_PER_S + 0.5);
-    if (strcmp(text, "+Inf") == 0)
-        bucket = TIMING_BUCKETS - 1;
-    else
-        while (bucket < TIMING_BUCKETS - 1 && timing_top_ns(bucket) < top_ns)
-            bucket++;
-    timing->buckets[bucket] = (uint64_t)line->value;
+    double top_ns = strtod(text, NULL) * (double)NS_PER_S; /* the last one: infinite */
+    while (bucket < TIMING_BUCKETS - 1 && (double)timing_top_ns(bucket) + 0.5 < top_ns)
+        bucket++;
+    bool is_count = line->value >= 0 && line->value < 0x1p63;
+    timing->buckets[bucket] = is_count ? (uint64_t)line->value : 0;
 }
 
 /* From "how many at most so long" to "how many in this bucket". */

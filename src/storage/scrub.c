@@ -125,7 +125,6 @@ static int scrub_unit(struct machine *machine)
     if (is_ending(scrub) || !next_unit(scrub))
         return SCRUB_UNWIND;
     scrub->before = *digest_of(scrub);
-    scrub->damaged_before = scrub->sums.damaged;
     scrub->seen = (struct digest){0};
     scrub->walk.cursor = 0;
     scrub->sums.units++;
@@ -185,24 +184,12 @@ static int wait_for_tokens(struct scrub *scrub)
     return machine_wait_in(&scrub->machine, SCRUB_FILE, 1);
 }
 
-/* Something was lost that nobody knew of (a write that never reached the disk), or counted wrongly when it
- * was repaired. From here on the digest says what is here, so that the comparison finds what is missing.
- * Not where damage was met: what is damaged still counts, and is repaired first. */
-static void believe_what_was_seen(struct scrub *scrub)
-{
-    struct digest *digest = (struct digest *)(uintptr_t)digest_of(scrub);
-    note_suspect(scrub);
-    if (scrub->sums.damaged == scrub->damaged_before)
-        *digest = scrub->seen;
-}
-
 static int end_of_unit(struct scrub *scrub)
 {
     const struct digest *after = digest_of(scrub);
-    bool is_still = digest_equals(after, &scrub->before) && !err_is(scrub->walk.machine.err);
-    bool is_there = after->sum != 0 || after->count != 0;
-    if (is_still && is_there && !digest_equals(after, &scrub->seen))
-        believe_what_was_seen(scrub);
+    bool is_still = digest_equals(after, &scrub->before);
+    if (is_still && !digest_equals(after, &scrub->seen) && !err_is(scrub->walk.machine.err))
+        note_suspect(scrub);
     return SCRUB_UNIT;
 }
 

@@ -49,7 +49,6 @@ struct scrub {
     struct source_key key;
     uint64_t unit;
     struct digest before, seen;
-    uint64_t damaged_before; /* of sums, when the unit began */
     struct unit_walk walk;
     struct unit_walk_memory *memory;
     struct unit_file batch[SCRUB_BATCH];
