@@ -92,7 +92,7 @@ static void configure_sizes(struct config *config, const struct cluster_shape *s
     set_flag(config, "reserve", "0");
     set_flag(config, "drain-timeout", "5s");
     set_flag(config, "send-timeout", "10s");
-    set_flag(config, "replace-lost", "1"); /* an operator who knows */
+    set_flag(config, "replace-lost", "1");   /* an operator who knows */
     set_flag(config, "idle-timeout", "30s"); /* who lost its power says nothing */
 }
 

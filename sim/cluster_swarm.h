@@ -15,7 +15,7 @@ struct cluster_swarm_options {
     uint64_t seed;
     FILE *trace;         /* NULL: none */
     bool is_verbose;     /* the trace has every operation of the seam, too */
-    bool has_bad_disks; /* they are emptied, and rot */
+    bool has_bad_disks;  /* they are emptied, and rot */
     bool has_no_mirrors; /* clients keep to the origin of a file; copies are not compared */
 };
 
